@@ -1,0 +1,49 @@
+"""What the inside needs of the outside: the road (deliveries in, commands out).
+
+`storage` and `transport` implement these; operations and handlers know nothing else of them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from schemas.base import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message as it came from a queue, undecoded. `tag` grows along one `channel` (a generation number)."""
+
+    queue: str
+    routing_key: str
+    body: bytes
+    channel: int
+    tag: int
+    user_id: str | None = None
+    message_id: str | None = None
+    reply_to: str | None = None
+    correlation_id: str | None = None
+    content_type: str | None = None
+    redelivered: bool = False
+    headers: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Intake(Protocol):
+    """Where deliveries of one queue come from, and where they are settled."""
+
+    async def settle(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge *deliveries*, the oldest unsettled ones in order. Those of a closed channel are forgotten:
+        the broker delivers them again. Never raises for a lost connection."""
+
+
+Sink = Callable[[Sequence[Delivery]], None]
+
+
+class Courier(Protocol):
+    """The way out. Nothing here is a promise: what must arrive has a row, and is sent again until it has an effect."""
+
+    def send(self, worker: str, epoch: int, commands: Sequence[Message]) -> None:
+        """Hand over *commands* for *worker*'s queue; commands that gather for one worker share a message."""
+
+    def reply(self, queue: str, correlation_id: str | None, body: Message) -> None:
+        """Answer a submission on *queue*."""

@@ -1,0 +1,180 @@
+"""Jobs as people submit them: tasks, what they need, and what they wait for.
+
+A task with an `array` stands for many tasks that differ in one item only; its name, parameters, environment and
+`promote` may hold `{{index}}`, `{{value}}` or `{{value.key}}`, replaced when an element is assigned. Depending on an
+array's name means depending on all of its elements.
+"""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import (
+    Field,
+    JsonValue,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+from schemas.base import Line, Strict, Word
+from schemas.task import Command, Resources
+
+#: A task's specification, as JSON, may take this many bytes; larger things travel by reference.
+MAX_SPEC_BYTES: Final = 32 * 1024
+#: As many tasks may one job have, and as many dependencies between them.
+MAX_TASKS: Final = 1_000_000
+
+Priority = Annotated[int, Field(ge=0, le=100)]
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+
+
+class Array(Strict):
+    """The items of an array task: `count` elements (0 to count - 1), or one element per value."""
+
+    count: Annotated[int, Field(ge=1, le=MAX_TASKS)] | None = None
+    values: Annotated[list[JsonValue], Field(min_length=1, max_length=100_000)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Array":
+        if (self.count is None) == (self.values is None):
+            raise ValueError("give either count or values")
+        return self
+
+    def __len__(self) -> int:
+        return self.count if self.count is not None else len(self.values or ())
+
+
+class Dependency(Strict):
+    """Waits until the named task is accepted, or until its outputs are at their known path (`promoted`)."""
+
+    task: Line
+    after: Literal["accepted", "promoted"] = "accepted"
+
+
+class TaskSpec(Strict):
+    """One task, or an array of them.
+
+    `kind` is what workers are matched by; `tags` are what a worker says of itself, `labels` what an operator has
+    approved. `retries` is how many more attempts a failed task gets. `promote` is the path below the publish root where
+    the accepted outputs go; `upload` are patterns of output files to keep a copy of on the coordinator.
+    """
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    kind: Word
+    commands: Annotated[list[Command], Field(min_length=1, max_length=100)]
+    array: Array | None = None
+    queue: Word | None = None
+    priority: Priority = 50
+    tags: Annotated[list[Word], Field(max_length=32)] = Field(default_factory=list)
+    labels: Annotated[list[Word], Field(max_length=32)] = Field(default_factory=list)
+    zone: Word | None = None
+    resources: Resources = Resources()
+    after: Annotated[list[Dependency], Field(max_length=10_000)] = Field(default_factory=list)
+    environment: dict[EnvironmentName, str] = Field(default_factory=dict)
+    retries: Annotated[int, Field(ge=0, le=100)] = 3
+    promote: str | None = None
+    upload: Annotated[list[Line], Field(max_length=32)] = Field(default_factory=list)
+
+    @field_validator("after", mode="before")
+    @classmethod
+    def _names_alone(cls, value: object) -> object:
+        """`after: [frames]` is short for `after: [{task: frames}]`."""
+        if isinstance(value, list):
+            return [{"task": item} if isinstance(item, str) else item for item in value]
+        return value
+
+    @field_validator("promote")
+    @classmethod
+    def _inside(cls, value: str | None) -> str | None:
+        if value is not None:
+            inside(value)
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> "TaskSpec":
+        size = len(self.model_dump_json(exclude={"array", "after"}))
+        if size > MAX_SPEC_BYTES:
+            raise ValueError(
+                f"the specification takes {size} bytes, more than the {MAX_SPEC_BYTES} allowed; pass large data by reference"
+            )
+        return self
+
+    def __len__(self) -> int:
+        """How many tasks it stands for."""
+        return len(self.array) if self.array else 1
+
+
+class JobSpec(Strict):
+    """A job: tasks with dependencies.
+
+    `key` makes a submission idempotent: a second one with the same key answers with the first one's job.
+    `queue` is the queue of tasks that name none. Kinds that no worker of the farm ever offered are refused, unless
+    `accept_unknown_kinds` is set.
+    """
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    tasks: Annotated[list[TaskSpec], Field(min_length=1, max_length=100_000)]
+    priority: Priority = 50
+    queue: Word = "default"
+    submitter: Line = ""
+    key: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    accept_unknown_kinds: bool = False
+
+    @model_validator(mode="after")
+    def _graph(self) -> "JobSpec":
+        if self.total > MAX_TASKS:
+            raise ValueError(f"{self.total} tasks, more than the {MAX_TASKS} one job may have")
+        names = [task.name for task in self.tasks]
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"two tasks are named {twice!r}; names tell tasks apart")
+        refuse_unknown_and_cyclic({task.name: [d.task for d in task.after] for task in self.tasks})
+        return self
+
+    @property
+    def total(self) -> int:
+        """How many tasks it stands for, arrays expanded."""
+        return sum(len(task) for task in self.tasks)
+
+
+def inside(path: str) -> None:
+    """Raise ValueError unless *path* is relative, POSIX, and stays below its root."""
+    parts = path.split("/")
+    if (
+        not path
+        or path.startswith("/")
+        or "\\" in path
+        or "\x00" in path
+        or ".." in parts
+        or (len(path) > 1 and path[1] == ":")
+    ):
+        raise ValueError(f"{path!r} is not a relative path below its root")
+
+
+def refuse_unknown_and_cyclic(needs: dict[str, list[str]]) -> None:
+    """Raise ValueError when a name in *needs* (task -> tasks it waits for) is unknown, or on a cycle, naming it."""
+    for name, others in needs.items():
+        for other in others:
+            if other not in needs:
+                raise ValueError(f"task {name!r} waits for {other!r}, which is not in this job")
+    done: set[str] = set()
+    for start in needs:
+        path: list[str] = []
+        on_path: set[str] = set()
+        stack = [(start, iter(needs[start]))] if start not in done else []
+        if stack:
+            path.append(start)
+            on_path.add(start)
+        while stack:
+            name, rest = stack[-1]
+            following = next((other for other in rest if other not in done), None)
+            if following is None:
+                stack.pop()
+                done.add(path.pop())
+                on_path.discard(name)
+            elif following in on_path:
+                cycle = [*path[path.index(following) :], following]
+                raise ValueError("cycle: " + " -> ".join(cycle))
+            else:
+                path.append(following)
+                on_path.add(following)
+                stack.append((following, iter(needs[following])))

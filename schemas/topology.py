@@ -1,0 +1,98 @@
+"""Exchanges, queues and bindings as data: the one declaration that both sides carry out.
+
+Holds on RabbitMQ 3.10 and on 4.x: only durable or exclusive queues, the queue type always said, no argument that
+anyone would want to tune later (arguments cannot be changed; a policy can).
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+EVENTS_EXCHANGE: Final = "farmhand.events"
+EVENTS_QUEUE: Final = "farmhand.events"
+HEARTBEATS_QUEUE: Final = "farmhand.heartbeats"
+LOGS_QUEUE: Final = "farmhand.logs"
+PARKING_QUEUE: Final = "farmhand.parking"
+WORKER_QUEUE_PREFIX: Final = "farmhand.worker."
+
+#: Seconds between AMQP heartbeats of our connections.
+AMQP_HEARTBEAT_S: Final = 10
+_DAY_MS: Final = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """An exchange, durable."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A durable queue and the keys that bind it to the events exchange."""
+
+    name: str
+    arguments: dict[str, str | int] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+
+
+EXCHANGES: Final = (Exchange(EVENTS_EXCHANGE, "topic"),)
+
+#: All that must not be lost: quorum queues fsync before they confirm. What is delivered a hundred times without an
+#: acknowledgement goes to the parking queue.
+EVENTS: Final = Queue(
+    EVENTS_QUEUE,
+    {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": 100,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": PARKING_QUEUE,
+    },
+    ("ev.#", "job.#"),
+)
+#: An old heartbeat is worth nothing, and a flood of them must not block the rest.
+HEARTBEATS: Final = Queue(
+    HEARTBEATS_QUEUE,
+    {"x-queue-type": "classic", "x-message-ttl": 60_000, "x-max-length": 50_000, "x-overflow": "drop-head"},
+    ("hb.#",),
+)
+#: Refuses when full: the agent keeps its chunks and sends them later.
+LOGS: Final = Queue(
+    LOGS_QUEUE,
+    {"x-queue-type": "classic", "x-max-length-bytes": 256 * 1024 * 1024, "x-overflow": "reject-publish"},
+    ("log.#",),
+)
+#: The way out for what the broker gives up on.
+PARKING: Final = Queue(PARKING_QUEUE, {"x-queue-type": "quorum"})
+
+QUEUES: Final = (PARKING, EVENTS, HEARTBEATS, LOGS)
+
+
+def worker_queue(worker: str) -> Queue:
+    """The queue of *worker*'s commands: for ever these arguments, whoever declares it."""
+    return Queue(WORKER_QUEUE_PREFIX + worker, {"x-queue-type": "classic", "x-expires": 7 * _DAY_MS})
+
+
+def heartbeat_key(worker: str) -> str:
+    """Routing key of *worker*'s heartbeats."""
+    return f"hb.{worker}"
+
+
+def event_key(worker: str) -> str:
+    """Routing key of *worker*'s events."""
+    return f"ev.{worker}"
+
+
+def log_key(worker: str) -> str:
+    """Routing key of *worker*'s log chunks."""
+    return f"log.{worker}"
+
+
+def job_key(submitter: str) -> str:
+    """Routing key of *submitter*'s submissions."""
+    return f"job.{submitter}"
+
+
+def sender_of(routing_key: str) -> str:
+    """Who a routing key says it is from: all that follows the first dot."""
+    return routing_key.partition(".")[2]
