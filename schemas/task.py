@@ -74,12 +74,13 @@ class Held(AttemptRef):
     outcome: Outcome | None = None
 
 
-class Input(AttemptRef):
-    """The accepted attempt of a task that the assigned one depends on; its directory is relative to the
-    farm's output root (`<task>/<attempt>`)."""
+class Input(Message):
+    """The accepted attempts of a dependency: of tasks `first`, `first` + 1, … the attempt numbers in order (one for a
+    plain task, many for an array). Their directories are `<task>/<attempt>` below the output root."""
 
     name: Line
-    directory: Line
+    first: Positive
+    attempts: list[Positive]
 
 
 class AssignedAttempt(AttemptRef):
