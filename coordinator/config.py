@@ -1,0 +1,43 @@
+"""The coordinator's settings: the environment (`FARMHAND_…`), read here and nowhere else."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Identity(StrEnum):
+    """How the broker's word on who sent a message is checked.
+
+    `shared`: all agents use one broker user and trust one another. `per-worker`: agent X logs in as `w-X`.
+    """
+
+    SHARED = "shared"
+    PER_WORKER = "per-worker"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; `farmhand config check` prints it."""
+
+    model_config = SettingsConfigDict(env_prefix="FARMHAND_", extra="ignore", frozen=True)
+
+    database_url: Annotated[str, Field(description="Postgres, as postgresql://user:password@host:port/database")] = (
+        "postgresql://farmhand@127.0.0.1:5432/farmhand"
+    )
+    amqp_url: Annotated[str, Field(description="RabbitMQ, as amqp://user:password@host:port/vhost")] = (
+        "amqp://farmhand@127.0.0.1:5672/"
+    )
+    http_host: str = "127.0.0.1"
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8600
+    api_token: SecretStr | None = None
+    coordinator_id: str = ""
+    identity: Identity = Identity.SHARED
+    outputs_dir: Path | None = None
+    lost_after_s: Annotated[float, Field(ge=30, description="silence after which a worker is lost, in seconds")] = 30.0
+    heartbeat_s: Annotated[float, Field(ge=1, le=60, description="shortest interval between heartbeats")] = 5.0
+    log_retention_days: Annotated[int, Field(ge=1)] = 30
+    max_losses: Annotated[int, Field(ge=1, description="lost attempts after which a task is failed as poison")] = 5
+    log_level: str = "info"
+    log_format: Annotated[str, Field(pattern="^(auto|json|console)$")] = "auto"

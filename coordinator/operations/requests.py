@@ -1,0 +1,141 @@
+"""What people and programs ask of the farm. Each goes through the one inbox and is answered when it is committed.
+
+`await inbox.ask(request)` returns the answer named here, or raises one of the errors below.
+"""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from schemas.job import JobSpec
+from schemas.task import OutputFile
+from schemas.worker import RequestedState
+
+Answer = TypeVar("Answer", covariant=True)
+
+
+class RefusedError(Exception):
+    """The farm says no, changed nothing, and says what to do about it (one line)."""
+
+
+class NotFoundError(RefusedError):
+    """There is no such job, task, worker or message."""
+
+
+class InvalidError(RefusedError):
+    """The request makes no sense on this farm, whatever its state: an unknown kind, for instance."""
+
+
+class ConflictError(RefusedError):
+    """The request does not fit the state that the thing is in."""
+
+
+class Request(Generic[Answer]):
+    """Something asked for, with the type of its answer."""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The job, and whether this submission made it (false: an earlier one with the same key did)."""
+
+    job: int
+    created: bool
+    tasks: int
+
+
+@dataclass(frozen=True)
+class Changed:
+    """How many tasks (or workers, or messages) the request changed; a large job goes on in the background."""
+
+    count: int
+    continues: bool = False
+
+
+@dataclass(frozen=True)
+class SubmitJob(Request[Submitted]):
+    """Take this job."""
+
+    spec: JobSpec
+    actor: str
+
+
+@dataclass(frozen=True)
+class CancelJob(Request[Changed]):
+    """Cancel all tasks of this job that are not finished."""
+
+    job: int
+    actor: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class CancelTasks(Request[Changed]):
+    """Cancel these tasks; finished ones are refused."""
+
+    tasks: tuple[int, ...]
+    actor: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class RequeueTasks(Request[Changed]):
+    """Start the next run of these finished tasks. Their finished dependents keep their result."""
+
+    tasks: tuple[int, ...]
+    actor: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class RequeueFailed(Request[Changed]):
+    """Start the next run of every failed (and, if asked, canceled) task of this job."""
+
+    job: int
+    actor: str
+    reason: str | None = None
+    canceled: bool = False
+
+
+@dataclass(frozen=True)
+class RequestWorkerState(Request[Changed]):
+    """Ask a worker to change its state, at once or when what it holds has ended (`lazy`)."""
+
+    worker: str
+    state: RequestedState
+    actor: str
+    lazy: bool = True
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class LabelWorker(Request[Changed]):
+    """Approve exactly these labels for a worker."""
+
+    worker: str
+    labels: tuple[str, ...]
+    actor: str
+
+
+@dataclass(frozen=True)
+class ReplayParked(Request[Changed]):
+    """Put a parked message through the same checks again."""
+
+    parked: int
+    actor: str
+
+
+@dataclass(frozen=True)
+class DropParked(Request[Changed]):
+    """Put a parked message aside for good (its row stays, closed)."""
+
+    parked: int
+    actor: str
+
+
+@dataclass(frozen=True)
+class RecordOutput(Request[Changed]):
+    """A worker has uploaded this output of an attempt that is its own."""
+
+    task: int
+    attempt: int
+    worker: str
+    file: OutputFile
