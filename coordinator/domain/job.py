@@ -1,0 +1,59 @@
+"""A job's state is derived from its tasks, by one rule; nobody sets it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from coordinator.domain.task import TaskState
+
+
+class JobState(StrEnum):
+    """What a job comes to. `canceling`: asked to cancel, and some of its tasks are not there yet."""
+
+    ACTIVE = "active"
+    CANCELING = "canceling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+JOB_FINISHED: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELED})
+_MOVING: Final = (TaskState.SCHEDULED, TaskState.READY, TaskState.ASSIGNED, TaskState.RUNNING)
+
+
+@dataclass(slots=True)
+class Job:
+    """A job's row. `counts` has an entry for every task state and sums up to `expanded`, the tasks that have rows."""
+
+    id: int
+    priority: int
+    state: JobState
+    total: int
+    expanded: int
+    first_task: int
+    counts: dict[TaskState, int] = field(default_factory=lambda: dict.fromkeys(TaskState, 0))
+    cancel_requested_at: datetime | None = None
+    cancel_reason: str | None = None
+    finished_at: datetime | None = None
+
+
+def state_of(counts: Mapping[TaskState, int], *, expanded: int, total: int, cancel_requested: bool) -> JobState:
+    """The state of a job with these tasks.
+
+    Active as long as anything can still move. When only blocked tasks are left beside finished ones, they wait for
+    something that failed or was canceled and will never move by themselves: the job has ended like what stopped it.
+    """
+    moving = expanded < total or any(counts[state] for state in _MOVING)
+    if cancel_requested:
+        return JobState.CANCELING if moving or counts[TaskState.BLOCKED] else _ended(counts)
+    return JobState.ACTIVE if moving else _ended(counts)
+
+
+def _ended(counts: Mapping[TaskState, int]) -> JobState:
+    if counts[TaskState.FAILED]:
+        return JobState.FAILED
+    if counts[TaskState.CANCELED]:
+        return JobState.CANCELED
+    return JobState.COMPLETED

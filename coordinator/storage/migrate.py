@@ -1,0 +1,68 @@
+"""Brings a database to the schema of this release. Safe to call by several at once: one works, the others wait."""
+
+from importlib.resources import files
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+_LOCK: Final = 0x6661726D6D  # "farmm"
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(files("coordinator.storage").joinpath("migrations")))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def newest() -> str:
+    """The revision that this release needs."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+async def migrate(database_url: str) -> tuple[str | None, str]:
+    """Run the missing migrations on the database at *database_url*; the revisions before and after."""
+    engine = create_async_engine(make_url(database_url).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+            await connection.commit()
+            try:
+                before = await connection.run_sync(_revision)
+                await connection.commit()
+                if before != newest():
+                    await connection.run_sync(_upgrade)
+                    await connection.commit()
+            finally:
+                await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCK})
+                await connection.commit()
+    finally:
+        await engine.dispose()
+    return before, newest()
+
+
+async def revision(database_url: str) -> str | None:
+    """The revision that the database at *database_url* has, None before the first migration."""
+    engine = create_async_engine(make_url(database_url).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(_revision)
+    finally:
+        await engine.dispose()
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,1 @@
+"""Migrations: numbered, forward only, each a file of SQL that Alembic runs once, in order."""
