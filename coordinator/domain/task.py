@@ -51,6 +51,7 @@ _ENDS: Final = {
     _E.POSTPONED: _S.SCHEDULED,
     _E.GAVE_UP: _S.FAILED,
     _E.CANCELED: _S.CANCELED,
+    _E.BLOCKED: _S.BLOCKED,
 }
 _AGAIN: Final = {_E.REQUEUED: _S.READY, _E.REQUEUED_BLOCKED: _S.BLOCKED}
 
@@ -90,6 +91,7 @@ class Task:
     accepted_attempt: int | None = None
     failures: int = 0
     losses: int = 0
+    retries: int = 3
     failed_on: list[str] = field(default_factory=list)
     unmet: int = 0
     not_before: datetime | None = None

@@ -104,23 +104,6 @@ CREATE INDEX jobs_unfinished ON jobs (id) WHERE finished_at IS NULL;
 CREATE INDEX jobs_growing ON jobs (id) WHERE expanded < total;
 CREATE INDEX jobs_canceling ON jobs (id) WHERE state = 'canceling';
 
--- A task as it was submitted; an array's elements share one.
-CREATE TABLE specs (
-    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    job_id     bigint NOT NULL REFERENCES jobs ON DELETE CASCADE,
-    class_id   bigint NOT NULL REFERENCES classes,
-    name       text NOT NULL,
-    first_task bigint NOT NULL,
-    count      integer NOT NULL CHECK (count > 0),
-    is_array   boolean NOT NULL,
-    -- The array's values, when it has them; else an element's value is its index.
-    array_values jsonb,
-    after      jsonb NOT NULL DEFAULT '[]',
-    body       jsonb NOT NULL,
-    UNIQUE (job_id, name)
-);
-CREATE INDEX specs_by_first_task ON specs (first_task);
-
 -- The ready tasks of one job and one class: assignment chooses among these few rows.
 CREATE TABLE groups (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -130,6 +113,27 @@ CREATE TABLE groups (
     UNIQUE (job_id, class_id)
 ) WITH (fillfactor = 70);
 CREATE INDEX groups_with_work ON groups (id) WHERE ready > 0;
+
+-- A task as it was submitted; an array's elements share one. Its tasks are first_task, first_task + 1, …
+CREATE TABLE specs (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id       bigint NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    group_id     bigint NOT NULL REFERENCES groups ON DELETE CASCADE,
+    name         text NOT NULL,
+    first_task   bigint NOT NULL,
+    count        integer NOT NULL CHECK (count > 0),
+    is_array     boolean NOT NULL,
+    -- The array's values, when it has them; else an element's value is its index.
+    array_values jsonb,
+    priority     smallint NOT NULL,
+    retries      smallint NOT NULL,
+    -- What it waits for: [{"name", "first", "count", "promoted"}], tasks first to first + count - 1.
+    after        jsonb NOT NULL DEFAULT '[]',
+    -- kind, commands, environment, resources, promote, upload
+    body         jsonb NOT NULL,
+    UNIQUE (job_id, name)
+);
+CREATE INDEX specs_by_first_task ON specs (first_task);
 
 CREATE SEQUENCE task_ids AS bigint;
 CREATE TABLE tasks (
