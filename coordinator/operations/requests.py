@@ -29,6 +29,14 @@ class ConflictError(RefusedError):
     """The request does not fit the state that the thing is in."""
 
 
+class UnplaceableError(InvalidError):
+    """No worker of this farm could ever run it: a kind that none has ever offered, for instance."""
+
+
+class UnavailableError(Exception):
+    """The database or the broker is away: the request was not carried out, ask again later (one line)."""
+
+
 class Request(Generic[Answer]):
     """Something asked for, with the type of its answer."""
 

@@ -1,0 +1,344 @@
+-- name: ping
+SELECT 1
+
+-- name: jobs
+SELECT id, name, key, submitter, queue, priority, state, total, expanded, n_blocked, n_scheduled, n_ready, n_assigned,
+       n_running, n_completed, n_failed, n_canceled, cancel_reason, submitted_at, finished_at
+FROM jobs
+WHERE id < $1 AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR submitter = $3)
+ORDER BY id DESC
+LIMIT $4
+
+-- name: jobs_unfinished
+SELECT id, name, key, submitter, queue, priority, state, total, expanded, n_blocked, n_scheduled, n_ready, n_assigned,
+       n_running, n_completed, n_failed, n_canceled, cancel_reason, submitted_at, finished_at
+FROM jobs
+WHERE id < $1 AND finished_at IS NULL AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR submitter = $3)
+ORDER BY id DESC
+LIMIT $4
+
+-- name: job
+SELECT id, name, key, submitter, queue, priority, state, total, expanded, n_blocked, n_scheduled, n_ready, n_assigned,
+       n_running, n_completed, n_failed, n_canceled, cancel_reason, submitted_at, finished_at
+FROM jobs
+WHERE id = $1
+
+-- name: parts
+SELECT s.name, c.kind, c.queue, s.first_task, s.count, s.after::text AS after
+FROM specs s
+JOIN classes c ON c.id = s.class_id
+WHERE s.job_id = $1
+ORDER BY s.first_task
+LIMIT 100
+
+-- name: job_groups
+SELECT class_id, ready
+FROM groups
+WHERE job_id = $1 AND ready > 0
+ORDER BY ready DESC
+LIMIT 20
+
+-- name: tasks
+SELECT t.id, t.job_id AS job, s.name, s.is_array, t.id - s.first_task AS index,
+       CASE WHEN position('{{' IN s.name) > 0 THEN s.array_values -> (t.id - s.first_task)::integer END::text AS value,
+       c.kind, c.queue, t.state, t.priority, t.run, t.attempt, t.accepted_attempt, t.failures, t.losses, t.not_before,
+       t.reason, t.changed_at, a.worker_id AS worker, a.done, a.total, a.activity
+FROM tasks t
+JOIN specs s ON s.id = t.spec_id
+JOIN classes c ON c.id = s.class_id
+LEFT JOIN attempts a ON a.task_id = t.id AND a.attempt = t.attempt
+WHERE t.job_id = $1 AND t.id > $2 AND ($3::text IS NULL OR t.state = $3)
+ORDER BY t.id
+LIMIT $4
+
+-- name: task
+SELECT t.id, t.job_id AS job, s.name, s.is_array, t.id - s.first_task AS index,
+       (s.array_values -> (t.id - s.first_task)::integer)::text AS value,
+       c.kind, c.queue, t.state, t.priority, t.run, t.attempt, t.accepted_attempt, t.failures, t.losses, t.not_before,
+       t.reason, t.changed_at, a.worker_id AS worker, a.done, a.total, a.activity,
+       s.class_id, s.body::text AS spec, coalesce(t.failed_on, '{}') AS failed_on, t.unmet,
+       clock_timestamp() AS now
+FROM tasks t
+JOIN specs s ON s.id = t.spec_id
+JOIN classes c ON c.id = s.class_id
+LEFT JOIN attempts a ON a.task_id = t.id AND a.attempt = t.attempt
+WHERE t.id = $1
+
+-- name: attempts
+SELECT attempt, run, worker_id AS worker, epoch, state, ending, accepted, assigned_at, started_at, ended_at, promoted_at,
+       exit_code, error, result::text AS result, run_s, done, total, activity
+FROM attempts
+WHERE task_id = $1
+ORDER BY attempt DESC
+LIMIT 100
+
+-- name: outputs
+SELECT attempt, name, size, digest, media_type, stored, location, at
+FROM outputs
+WHERE task_id = $1
+ORDER BY attempt DESC, name
+LIMIT 1000
+
+-- name: output
+SELECT attempt, name, size, digest, media_type, stored, location, at
+FROM outputs
+WHERE task_id = $1 AND attempt = $2 AND name = $3
+
+-- name: attempt
+SELECT attempt, worker_id AS worker, state, (assigned_at AT TIME ZONE 'UTC')::date AS day
+FROM attempts
+WHERE task_id = $1 AND attempt = $2
+
+-- name: newest_attempt
+SELECT a.attempt, a.worker_id AS worker, a.state, (a.assigned_at AT TIME ZONE 'UTC')::date AS day
+FROM tasks t
+LEFT JOIN attempts a ON a.task_id = t.id AND a.attempt = t.attempt
+WHERE t.id = $1
+
+-- name: log_end
+SELECT (SELECT max(chunk) FROM logs
+        WHERE day BETWEEN $3::date - 1 AND $3::date + 1 AND task_id = $1 AND attempt = $2) AS last,
+       (SELECT truncated FROM log_sizes WHERE task_id = $1 AND attempt = $2) AS truncated
+
+-- The last chunk up to which none is missing after chunk $4.
+-- name: log_settled
+SELECT max(chunk) AS last
+FROM (SELECT chunk, row_number() OVER (ORDER BY chunk) AS place
+      FROM logs
+      WHERE day BETWEEN $3::date - 1 AND $3::date + 1 AND task_id = $1 AND attempt = $2 AND chunk > $4) following
+WHERE chunk = $4 + place
+
+-- name: log_chunks
+SELECT chunk, text
+FROM logs
+WHERE day BETWEEN $3::date - 1 AND $3::date + 1 AND task_id = $1 AND attempt = $2 AND chunk > $4 AND chunk <= $5
+ORDER BY chunk
+LIMIT 32
+
+-- name: story_of_task
+SELECT id, at, event, job_id AS job, task_id AS task, attempt, worker_id AS worker, actor, detail::text AS detail
+FROM history
+WHERE task_id = $1 AND id > $2
+ORDER BY id
+LIMIT $3
+
+-- name: story_of_worker
+SELECT id, at, event, job_id AS job, task_id AS task, attempt, worker_id AS worker, actor, detail::text AS detail
+FROM history
+WHERE worker_id = $1 AND id > $2
+ORDER BY id
+LIMIT $3
+
+-- name: story_of_job
+SELECT id, at, event, job_id AS job, task_id AS task, attempt, worker_id AS worker, actor, detail::text AS detail
+FROM history
+WHERE job_id = $1 AND task_id IS NULL AND id > $2
+ORDER BY id
+LIMIT $3
+
+-- What is still missing, the dead first: they will never come.
+-- name: needs
+SELECT n.id, n.state, s.name, s.is_array, n.id - s.first_task AS index,
+       CASE WHEN position('{{' IN s.name) > 0 THEN s.array_values -> (n.id - s.first_task)::integer END::text AS value
+FROM dependencies d
+JOIN tasks n ON n.id = d.needs
+JOIN specs s ON s.id = n.spec_id
+LEFT JOIN attempts a ON a.task_id = n.id AND a.attempt = n.accepted_attempt
+WHERE d.task_id = $1 AND (n.state <> 'completed' OR d.promoted AND a.promoted_at IS NULL)
+ORDER BY n.state IN ('failed', 'canceled') DESC, n.id
+LIMIT 1
+
+-- name: needs_count
+SELECT count(*) AS needs FROM dependencies WHERE task_id = $1
+
+-- A funnel: how many workers are left after each requirement of a class, in the order in which they are explained.
+-- name: funnel
+WITH need AS (SELECT * FROM classes WHERE id = $1),
+held AS (
+    SELECT a.worker_id, sum(c.slots) AS slots, sum(c.cpus) AS cpus, sum(c.memory_mb) AS memory_mb, sum(c.gpus) AS gpus
+    FROM attempts a
+    JOIN classes c ON c.id = a.class_id
+    WHERE a.state <> 'ended'
+    GROUP BY a.worker_id
+),
+matched AS (
+    SELECT w.connection, w.duty, w.requested_state,
+           w.queues @> ARRAY[n.queue] AS queue,
+           w.kinds @> ARRAY[n.kind] AS kind,
+           n.zone IS NULL OR w.zone = n.zone AS zone,
+           w.tags @> n.tags AS tags,
+           w.labels @> n.labels AS labels,
+           w.slots >= n.slots AND w.cpus >= n.cpus AND w.memory_mb >= n.memory_mb AND w.gpus >= n.gpus AS size,
+           w.slots - coalesce(h.slots, 0) >= n.slots AS slots_free,
+           w.slots - coalesce(h.slots, 0) >= n.slots
+           AND (n.cpus = 0 OR w.cpus - coalesce(h.cpus, 0) + 1e-9 >= n.cpus)
+           AND (n.memory_mb = 0 OR w.memory_mb - coalesce(h.memory_mb, 0) >= n.memory_mb)
+           AND (n.gpus = 0 OR w.gpus - coalesce(h.gpus, 0) >= n.gpus) AS free
+    FROM need n
+    CROSS JOIN workers w
+    LEFT JOIN held h ON h.worker_id = w.id
+)
+SELECT n.queue, n.kind, n.zone, n.tags, n.labels, n.slots, n.cpus, n.memory_mb, n.gpus, f.*
+FROM need n
+CROSS JOIN (
+    SELECT count(*) AS workers,
+           count(*) FILTER (WHERE queue) AS of_queue,
+           count(*) FILTER (WHERE queue AND kind) AS of_kind,
+           count(*) FILTER (WHERE queue AND kind AND zone) AS of_zone,
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags) AS of_tags,
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels) AS of_labels,
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND size) AS capable,
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND size
+                            AND connection = 'suspect') AS suspect,
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND size
+                            AND connection IN ('offline', 'lost')) AS gone,
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND size AND connection = 'online'
+                            AND (duty <> 'awake' OR requested_state IS NOT NULL AND requested_state <> 'awake')) AS resting,
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND size AND connection = 'online'
+                            AND duty = 'awake' AND (requested_state IS NULL OR requested_state = 'awake')) AS awake,
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND size AND connection = 'online'
+                            AND duty = 'awake' AND (requested_state IS NULL OR requested_state = 'awake')
+                            AND slots_free) AS with_slots,
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND size AND connection = 'online'
+                            AND duty = 'awake' AND (requested_state IS NULL OR requested_state = 'awake')
+                            AND free) AS free
+    FROM matched
+) f
+
+-- name: workers
+SELECT w.id, w.protocol, w.connection, w.duty, w.epoch, w.instance::text AS instance, w.boot_id, w.software,
+       w.platform::text AS platform, w.kinds, w.queues, w.tags, w.labels, w.zone, w.slots, w.cpus, w.memory_mb, w.gpus,
+       w.can_restart, w.requested_state, w.requested_lazy, w.requested_reason, w.requested_by, w.reason, w.online_at,
+       w.changed_at, l.last_seen_at, l.stats::text AS stats, coalesce(l.open_sessions, 0) AS open_sessions,
+       l.last_activity_at, h.holds, h.used_slots, h.used_cpus, h.used_memory_mb, h.used_gpus
+FROM workers w
+LEFT JOIN worker_liveness l ON l.worker_id = w.id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS holds, coalesce(sum(c.slots), 0)::integer AS used_slots, coalesce(sum(c.cpus), 0) AS used_cpus,
+           coalesce(sum(c.memory_mb), 0)::bigint AS used_memory_mb, coalesce(sum(c.gpus), 0)::integer AS used_gpus
+    FROM attempts a
+    JOIN classes c ON c.id = a.class_id
+    WHERE a.worker_id = w.id AND a.state <> 'ended'
+) h
+WHERE w.id > $1 AND ($2::text IS NULL OR w.connection = $2) AND ($3::text IS NULL OR w.duty = $3)
+  AND ($4::text IS NULL OR w.queues @> ARRAY[$4])
+ORDER BY w.id
+LIMIT $5
+
+-- name: worker
+SELECT w.id, w.protocol, w.connection, w.duty, w.epoch, w.instance::text AS instance, w.boot_id, w.software,
+       w.platform::text AS platform, w.kinds, w.queues, w.tags, w.labels, w.zone, w.slots, w.cpus, w.memory_mb, w.gpus,
+       w.can_restart, w.requested_state, w.requested_lazy, w.requested_reason, w.requested_by, w.reason, w.online_at,
+       w.changed_at, l.last_seen_at, l.stats::text AS stats, coalesce(l.open_sessions, 0) AS open_sessions,
+       l.last_activity_at, h.holds, h.used_slots, h.used_cpus, h.used_memory_mb, h.used_gpus
+FROM workers w
+LEFT JOIN worker_liveness l ON l.worker_id = w.id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS holds, coalesce(sum(c.slots), 0)::integer AS used_slots, coalesce(sum(c.cpus), 0) AS used_cpus,
+           coalesce(sum(c.memory_mb), 0)::bigint AS used_memory_mb, coalesce(sum(c.gpus), 0)::integer AS used_gpus
+    FROM attempts a
+    JOIN classes c ON c.id = a.class_id
+    WHERE a.worker_id = w.id AND a.state <> 'ended'
+) h
+WHERE w.id = $1
+
+-- name: held
+SELECT a.task_id AS task, a.attempt, t.job_id AS job, s.name, s.is_array, t.id - s.first_task AS index,
+       CASE WHEN position('{{' IN s.name) > 0 THEN s.array_values -> (t.id - s.first_task)::integer END::text AS value,
+       a.state, a.assigned_at, a.started_at, a.done, a.total, a.activity
+FROM attempts a
+JOIN tasks t ON t.id = a.task_id
+JOIN specs s ON s.id = t.spec_id
+WHERE a.worker_id = $1 AND a.state <> 'ended'
+ORDER BY a.assigned_at, a.task_id
+LIMIT 500
+
+-- Queues that somebody waits in, works in or serves; `oldest` is that of the hundred tasks that are next in each group.
+-- name: queues
+WITH waiting AS (
+    SELECT c.queue, sum(g.ready)::bigint AS ready, min(h.oldest) AS oldest
+    FROM groups g
+    JOIN classes c ON c.id = g.class_id
+    CROSS JOIN LATERAL (
+        SELECT min(changed_at) AS oldest
+        FROM (SELECT changed_at FROM tasks
+              WHERE group_id = g.id AND state = 'ready' ORDER BY priority DESC, id LIMIT 100) head
+    ) h
+    WHERE g.ready > 0
+    GROUP BY c.queue
+),
+running AS (
+    SELECT c.queue, count(*) AS held
+    FROM attempts a
+    JOIN classes c ON c.id = a.class_id
+    WHERE a.state <> 'ended'
+    GROUP BY c.queue
+),
+serving AS (
+    SELECT q.queue, count(*) AS workers,
+           count(*) FILTER (WHERE w.connection = 'online' AND w.duty = 'awake'
+                            AND (w.requested_state IS NULL OR w.requested_state = 'awake')) AS serving
+    FROM workers w
+    CROSS JOIN LATERAL unnest(w.queues) AS q (queue)
+    WHERE w.connection IN ('online', 'suspect')
+    GROUP BY q.queue
+)
+SELECT queue AS name, coalesce(w.ready, 0) AS waiting, coalesce(r.held, 0) AS running, w.oldest AS oldest_ready_at,
+       coalesce(s.serving, 0) AS serving, coalesce(s.workers, 0) AS workers
+FROM waiting w
+FULL JOIN running r USING (queue)
+FULL JOIN serving s USING (queue)
+ORDER BY queue
+LIMIT 1000
+
+-- name: parked
+SELECT id, at, queue, routing_key, length(body) AS size, user_id, message_id, reason, field, detail, state, closed_at,
+       closed_by
+FROM parked
+WHERE id < $1 AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR reason = $3)
+ORDER BY id DESC
+LIMIT $4
+
+-- name: parked_one
+SELECT id, at, queue, routing_key, length(body) AS size, user_id, message_id, reason, field, detail, state, closed_at,
+       closed_by, headers::text AS headers, body
+FROM parked
+WHERE id = $1
+
+-- name: coordinators
+SELECT id, software, started_at, seen_at FROM coordinators ORDER BY id LIMIT 100
+
+-- name: now
+SELECT clock_timestamp() AS now
+
+-- name: count_workers
+SELECT w.connection, w.duty, w.protocol, count(*) AS workers, sum(w.slots)::bigint AS slots,
+       sum(coalesce(h.used, 0))::bigint AS used
+FROM workers w
+LEFT JOIN (
+    SELECT a.worker_id, sum(c.slots) AS used
+    FROM attempts a
+    JOIN classes c ON c.id = a.class_id
+    WHERE a.state <> 'ended'
+    GROUP BY a.worker_id
+) h ON h.worker_id = w.id
+GROUP BY 1, 2, 3
+
+-- name: count_jobs
+SELECT state, count(*) AS jobs FROM jobs WHERE finished_at IS NULL GROUP BY state
+
+-- name: count_waiting_by_job_queue
+SELECT queue, sum(n_blocked)::bigint AS blocked, sum(n_scheduled)::bigint AS scheduled
+FROM jobs
+WHERE finished_at IS NULL
+GROUP BY queue
+
+-- name: count_held
+SELECT c.queue, a.state, count(*) AS attempts
+FROM attempts a
+JOIN classes c ON c.id = a.class_id
+WHERE a.state <> 'ended'
+GROUP BY 1, 2
+
+-- name: count_parked
+SELECT reason, count(*) AS messages FROM parked WHERE state = 'parked' GROUP BY reason

@@ -1,0 +1,402 @@
+"""Everything that is read to be shown: one method a question, over a pool that is given.
+
+Nothing here changes a row or waits for the writer. Every question is bounded by its page and by a time limit; a database
+that cannot answer is an `UnavailableError`, never a driver's exception.
+"""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from coordinator.domain.template import element_name
+from coordinator.operations.requests import NotFoundError, UnavailableError
+from coordinator.storage import queries, waiting
+from schemas.base import MAX_INT
+from schemas.views import (
+    Amounts,
+    Asked,
+    AttemptView,
+    CoordinatorView,
+    Counts,
+    Entry,
+    HeldView,
+    JobDetail,
+    JobView,
+    Numbers,
+    OutputView,
+    Page,
+    ParkedDetail,
+    ParkedView,
+    PartView,
+    QueueView,
+    TaskDetail,
+    TaskView,
+    Waiting,
+    WaitingTasks,
+    WorkerCount,
+    WorkerDetail,
+    WorkerView,
+)
+
+_SQL: Final = queries.load("views")
+_ACQUIRE_S: Final = 5.0
+_ANSWER_S: Final = 10.0
+_UNFINISHED: Final = frozenset({"active", "canceling"})
+
+Pool = asyncpg.Pool[asyncpg.Record]
+Connection = PoolConnectionProxy[asyncpg.Record]
+Row = asyncpg.Record
+
+
+@dataclass(frozen=True, slots=True)
+class LogSpan:
+    """Which chunks of an attempt's log there are to read: those after `after`, up to `last`."""
+
+    task: int
+    attempt: int
+    day: date
+    after: int
+    last: int
+    live: bool
+    truncated: bool
+
+
+class Views:
+    """The farm, as it is read."""
+
+    def __init__(self, pool: Pool) -> None:
+        """Read through *pool*, which belongs to the caller."""
+        self._pool = pool
+
+    # --- jobs ----------------------------------------------------------------------------------------------
+
+    async def jobs(
+        self, *, state: str | None = None, submitter: str | None = None, before: int | None = None, limit: int = 100
+    ) -> Page[JobView]:
+        """Jobs, the newest first; *before* is the cursor."""
+        name = "jobs_unfinished" if state in _UNFINISHED else "jobs"
+        rows = await self._fetch(name, before or MAX_INT, state, submitter, limit + 1)
+        return Page(items=[JobView(**_job(row)) for row in rows[:limit]], next=_next(rows, limit))
+
+    async def job(self, job: int) -> JobDetail:
+        """One job, with its parts and why its ready tasks wait."""
+        async with self._snapshot() as connection:
+            row = await connection.fetchrow(_SQL["job"], job)
+            if row is None:
+                raise NotFoundError(f"there is no job {job}")
+            parts = await connection.fetch(_SQL["parts"], job)
+            groups = await connection.fetch(_SQL["job_groups"], job)
+            reasons = [(group["ready"], await _why_ready(connection, group["class_id"])) for group in groups]
+        return JobDetail(
+            **_job(row),
+            parts=[PartView(**{**part, "after": _dependencies(part["after"])}) for part in parts],
+            waiting=[WaitingTasks(**why.model_dump(), tasks=count) for count, why in reasons],
+        )
+
+    # --- tasks ---------------------------------------------------------------------------------------------
+
+    async def tasks(self, job: int, *, state: str | None = None, after: int = 0, limit: int = 100) -> Page[TaskView]:
+        """The tasks of a job in their order; *after* is the cursor."""
+        rows = await self._fetch("tasks", job, after, state, limit + 1)
+        if not rows and await self._fetchrow("job", job) is None:
+            raise NotFoundError(f"there is no job {job}")
+        return Page(items=[TaskView(**_named(row)) for row in rows[:limit]], next=_next(rows, limit))
+
+    async def task(self, task: int) -> TaskDetail:
+        """One task, with all that is known of it."""
+        async with self._snapshot() as connection:
+            row = await connection.fetchrow(_SQL["task"], task)
+            if row is None:
+                raise NotFoundError(f"there is no task {task}")
+            attempts = await connection.fetch(_SQL["attempts"], task)
+            outputs = await connection.fetch(_SQL["outputs"], task)
+            why = await _why(connection, row, attempts)
+        return TaskDetail(
+            **_named(row),
+            spec=json.loads(row["spec"]),
+            failed_on=row["failed_on"],
+            unmet=row["unmet"],
+            attempts=[AttemptView(**{**attempt, "result": _json(attempt["result"])}) for attempt in attempts],
+            outputs=[OutputView(**output) for output in outputs],
+            waiting=why,
+        )
+
+    async def attempt_worker(self, task: int, attempt: int) -> str:
+        """Whose attempt it is."""
+        row = await self._fetchrow("attempt", task, attempt)
+        if row is None:
+            raise NotFoundError(f"there is no attempt {attempt} of task {task}")
+        return str(row["worker"])
+
+    async def output(self, task: int, attempt: int, name: str) -> OutputView:
+        """One output of an attempt."""
+        row = await self._fetchrow("output", task, attempt, name)
+        if row is None:
+            raise NotFoundError(f"attempt {attempt} of task {task} has no output {name!r}")
+        return OutputView(**row)
+
+    # --- logs ----------------------------------------------------------------------------------------------
+
+    async def log_span(self, task: int, attempt: int | None, after: int, *, settled: bool) -> LogSpan:
+        """What there is to read after chunk *after* (-1: from the start) of an attempt's log, the newest's by default.
+
+        With *settled*, a live attempt's log ends before the first chunk that is still missing.
+        """
+        row = await self._fetchrow(*(("newest_attempt", task) if attempt is None else ("attempt", task, attempt)))
+        if row is None:
+            raise NotFoundError(
+                f"there is no task {task}" if attempt is None else f"task {task} has no attempt {attempt}"
+            )
+        if row["attempt"] is None:
+            return LogSpan(task, 0, date.min, after, after, live=True, truncated=False)
+        key, live = (task, row["attempt"], row["day"]), row["state"] != "ended"
+        end = await self._fetchrow("log_end", *key)
+        last = end["last"] if end else None
+        if settled and live and last is not None:
+            contiguous = await self._fetchrow("log_settled", *key, after)
+            last = contiguous["last"] if contiguous else None
+        reached = after if last is None else max(after, last)
+        return LogSpan(*key, after, reached, live, truncated=bool(end and end["truncated"]))
+
+    async def log(self, span: LogSpan) -> AsyncIterator[str]:
+        """The text of *span*, piece by piece; no connection is held between pieces."""
+        after = span.after
+        while after < span.last:
+            rows = await self._fetch("log_chunks", span.task, span.attempt, span.day, after, span.last)
+            if not rows:
+                return
+            yield "".join(row["text"] for row in rows)
+            after = rows[-1]["chunk"]
+
+    # --- stories -------------------------------------------------------------------------------------------
+
+    async def story_of_task(self, task: int, *, after: int = 0, limit: int = 100) -> Page[Entry]:
+        """What happened to a task, the oldest first."""
+        return await self._story("task", task, after, limit)
+
+    async def story_of_worker(self, worker: str, *, after: int = 0, limit: int = 100) -> Page[Entry]:
+        """What happened to a worker, the oldest first."""
+        return await self._story("worker", worker, after, limit)
+
+    async def story_of_job(self, job: int, *, after: int = 0, limit: int = 100) -> Page[Entry]:
+        """What happened to a job as a whole, the oldest first."""
+        return await self._story("job", job, after, limit)
+
+    async def _story(self, noun: str, key: int | str, after: int, limit: int) -> Page[Entry]:
+        rows = await self._fetch(f"story_of_{noun}", key, after, limit + 1)
+        if not rows and not after and await self._fetchrow(noun, key) is None:
+            raise NotFoundError(f"there is no {noun} {key}")
+        return Page(
+            items=[Entry(**{**row, "detail": _json(row["detail"])}) for row in rows[:limit]], next=_next(rows, limit)
+        )
+
+    # --- workers and queues --------------------------------------------------------------------------------
+
+    async def workers(
+        self,
+        *,
+        connection: str | None = None,
+        duty: str | None = None,
+        queue: str | None = None,
+        after: str = "",
+        limit: int = 100,
+    ) -> Page[WorkerView]:
+        """Workers by name; *after* is the cursor."""
+        rows = await self._fetch("workers", after, connection, duty, queue, limit + 1)
+        return Page(items=[WorkerView(**_worker(row)) for row in rows[:limit]], next=_next(rows, limit))
+
+    async def worker(self, worker: str) -> WorkerDetail:
+        """One worker, its machine and what it holds."""
+        async with self._snapshot() as connection:
+            row = await connection.fetchrow(_SQL["worker"], worker)
+            if row is None:
+                raise NotFoundError(f"there is no worker {worker}")
+            held = await connection.fetch(_SQL["held"], worker)
+        return WorkerDetail(
+            **{
+                **_worker(row),
+                "instance": row["instance"],
+                "boot_id": row["boot_id"],
+                "platform": json.loads(row["platform"]),
+                "can_restart": row["can_restart"],
+                "stats": _json(row["stats"]),
+                "open_sessions": row["open_sessions"],
+                "last_activity_at": row["last_activity_at"],
+            },
+            held=[HeldView(**_named(attempt)) for attempt in held],
+        )
+
+    async def queues(self) -> list[QueueView]:
+        """The queues that somebody waits in, works in or serves."""
+        return [QueueView(**row) for row in await self._fetch("queues")]
+
+    # --- parked messages -----------------------------------------------------------------------------------
+
+    async def parked(
+        self, *, state: str | None = "parked", reason: str | None = None, before: int | None = None, limit: int = 100
+    ) -> Page[ParkedView]:
+        """Parked messages, the newest first; *before* is the cursor."""
+        rows = await self._fetch("parked", before or MAX_INT, state, reason, limit + 1)
+        return Page(items=[ParkedView(**row) for row in rows[:limit]], next=_next(rows, limit))
+
+    async def parked_one(self, parked: int) -> ParkedDetail:
+        """One parked message with its bytes."""
+        row = await self._fetchrow("parked_one", parked)
+        if row is None:
+            raise NotFoundError(f"there is no parked message {parked}")
+        body: bytes = row["body"]
+        return ParkedDetail(
+            **{
+                **row,
+                "headers": json.loads(row["headers"]),
+                "body": base64.b64encode(body).decode(),
+                "text": body.decode("utf-8", "replace"),
+            }
+        )
+
+    # --- the farm ------------------------------------------------------------------------------------------
+
+    async def ping(self) -> None:
+        """Return when the database answers."""
+        await self._fetch("ping")
+
+    async def coordinators(self) -> list[CoordinatorView]:
+        """The coordinators of the farm."""
+        return [CoordinatorView(**row) for row in await self._fetch("coordinators")]
+
+    async def numbers(self) -> Numbers:
+        """The farm's gauges, by queries whose cost does not grow with finished work."""
+        async with self._snapshot() as connection:
+            workers = await connection.fetch(_SQL["count_workers"])
+            queues = await connection.fetch(_SQL["queues"])
+            jobs = await connection.fetch(_SQL["count_jobs"])
+            waiting_by_queue = await connection.fetch(_SQL["count_waiting_by_job_queue"])
+            held = await connection.fetch(_SQL["count_held"])
+            parked = await connection.fetch(_SQL["count_parked"])
+        tasks: dict[str, dict[str, int]] = {}
+        for row in waiting_by_queue:
+            tasks.setdefault(row["queue"], {}).update(blocked=row["blocked"], scheduled=row["scheduled"])
+        for row in queues:
+            tasks.setdefault(row["name"], {})["ready"] = row["waiting"]
+        for row in held:
+            if row["state"] != "stopping":  # a stopping attempt has given up its task
+                tasks.setdefault(row["queue"], {})[row["state"]] = row["attempts"]
+        return Numbers(
+            workers=[WorkerCount(**row) for row in workers],
+            queues=[QueueView(**row) for row in queues],
+            jobs={row["state"]: row["jobs"] for row in jobs},
+            tasks=tasks,
+            parked={row["reason"]: row["messages"] for row in parked},
+        )
+
+    # --- the database --------------------------------------------------------------------------------------
+
+    async def _fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
+        async with self._connection() as connection:
+            return await connection.fetch(_SQL[name], *arguments, timeout=_ANSWER_S)
+
+    async def _fetchrow(self, name: str, *arguments: object) -> asyncpg.Record | None:
+        async with self._connection() as connection:
+            return await connection.fetchrow(_SQL[name], *arguments, timeout=_ANSWER_S)
+
+    @asynccontextmanager
+    async def _snapshot(self) -> AsyncIterator[Connection]:
+        async with self._connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            yield connection
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        try:
+            async with self._pool.acquire(timeout=_ACQUIRE_S) as connection:
+                yield connection
+        except (asyncpg.QueryCanceledError, TimeoutError):
+            raise UnavailableError("the database did not answer in time: try again") from None
+        except (
+            OSError,
+            asyncpg.InterfaceError,
+            asyncpg.PostgresConnectionError,
+            asyncpg.OperatorInterventionError,
+            asyncpg.InsufficientResourcesError,
+        ):
+            raise UnavailableError("the database cannot be reached: try again") from None
+
+
+async def _why(connection: Connection, task: Row, attempts: list[asyncpg.Record]) -> Waiting | None:
+    match task["state"]:
+        case "blocked":
+            need = await connection.fetchrow(_SQL["needs"], task["id"])
+            count = await connection.fetchval(_SQL["needs_count"], task["id"])
+            known = _named(need) if need else None
+            return waiting.blocked(
+                task["unmet"], waiting.Need(known["id"], known["name"], known["state"], count) if known else None
+            )
+        case "scheduled":
+            return waiting.scheduled(task["not_before"], task["now"], task["failures"])
+        case "assigned" if attempts:
+            return waiting.assigned(attempts[0]["worker"], attempts[0]["assigned_at"], task["now"])
+        case "ready":
+            return await _why_ready(connection, task["class_id"])
+    return None
+
+
+async def _why_ready(connection: Connection, class_id: int) -> Waiting:
+    row = await connection.fetchrow(_SQL["funnel"], class_id)
+    if row is None:
+        raise NotFoundError(f"there is no class {class_id}")
+    return waiting.ready(waiting.funnel(dict(row)))
+
+
+# --- rows to views -----------------------------------------------------------------------------------------
+
+
+def _next(rows: list[asyncpg.Record], limit: int) -> Any:
+    return rows[limit - 1]["id"] if len(rows) > limit else None
+
+
+def _json(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+def _job(row: Row) -> dict[str, Any]:
+    return {**row, "counts": Counts(**{name: row[f"n_{name}"] for name in Counts.model_fields})}
+
+
+def _dependencies(text: str) -> list[str]:
+    return [item if isinstance(item, str) else item["task"] for item in json.loads(text)]
+
+
+def _named(row: Row) -> dict[str, Any]:
+    """The row with the name of the element in place of the array's."""
+    values = dict(row)
+    index, value = values.pop("index"), _json(values.pop("value"))
+    if values.pop("is_array"):
+        values["name"] = element_name(values["name"], index, index if value is None else value)
+    return values
+
+
+def _worker(row: Row) -> dict[str, Any]:
+    stats = _json(row["stats"]) or {}
+    total = stats.get("memory_total")
+    return {
+        **row,
+        "hostname": json.loads(row["platform"]).get("hostname", ""),
+        "capacity": Amounts(**{name: row[name] for name in Amounts.model_fields}),
+        "used": Amounts(**{name: row[f"used_{name}"] for name in Amounts.model_fields}),
+        "asked": Asked(
+            state=row["requested_state"],
+            lazy=row["requested_lazy"],
+            reason=row["requested_reason"],
+            by=row["requested_by"],
+        )
+        if row["requested_state"]
+        else None,
+        "cpu_percent": stats.get("cpu_percent"),
+        "memory_percent": 100 * stats.get("memory_used", 0) / total if total else None,
+    }
