@@ -6,7 +6,7 @@ The list is the unit: one message carries what has gathered, split so that it fi
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -143,17 +143,19 @@ def _decode_list(body: bytes, model: type[M], key: str, known: frozenset[str]) -
             raise undecodable(again) from None
 
 
+T = TypeVar("T")
+
 #: What an envelope takes around its list, with room to spare.
 _ENVELOPE_BYTES: Final = 1024
 
 
-def split(items: Iterable[tuple[Message, int]], *, limit: int = MAX_MESSAGE_BYTES) -> Iterator[list[Message]]:
+def split(items: Iterable[tuple[T, int]], *, limit: int = MAX_MESSAGE_BYTES) -> Iterator[list[T]]:
     """Lists of *items* (message, its size as JSON in bytes) that fit one envelope each, in order.
 
     Raises ValueError when one of them alone does not fit: its maker should have refused it.
     """
     room = limit - _ENVELOPE_BYTES
-    part: list[Message] = []
+    part: list[T] = []
     used = 0
     for item, size in items:
         if size > room:
