@@ -15,8 +15,6 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-ANIMATION: Final = "zoom.png"
-SHEET: Final = "contact-sheet.png"
 THUMBNAIL: Final = (160, 90)
 _CAPTION: Final = 16
 _GAP: Final = 6
@@ -91,10 +89,18 @@ def contact_sheet(frames: Sequence[Frame]) -> Image.Image:
     return sheet
 
 
+def say(line: str) -> None:
+    """Print *line* at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """Join the frames in FARMHAND_INPUTS into two pictures in FARMHAND_OUTPUT."""
     parser = argparse.ArgumentParser(description="Join frames into an animated PNG and a contact sheet.")
     parser.add_argument("--frames", type=int, required=True, help="how many frames there must be")
+    parser.add_argument("--animation", default="zoom.png", help="the moving picture's name")
+    parser.add_argument("--sheet", default="contact-sheet.png", help="the contact sheet's name")
     options = parser.parse_args()
     directories = [Path(name) for name in os.environ.get("FARMHAND_INPUTS", ".").split(os.pathsep) if name]
     output = Path(os.environ.get("FARMHAND_OUTPUT", "."))
@@ -102,11 +108,11 @@ def main() -> None:
         frames = collect(directories, options.frames)
     except MissingFramesError as error:
         sys.exit(str(error))
-    print(f"::progress 1/3 {len(frames)} frames read", flush=True)
-    contact_sheet(frames).save(output / SHEET, optimize=True)
-    print("::progress 2/3 contact sheet", flush=True)
-    animate(frames, output / ANIMATION)
-    print("::progress 3/3 joined", flush=True)
+    say(f"::progress 1/3 {len(frames)} frames read")
+    contact_sheet(frames).save(output / options.sheet, optimize=True)
+    say("::progress 2/3 contact sheet made")
+    animate(frames, output / options.animation)
+    say("::progress 3/3 frames joined")
 
 
 if __name__ == "__main__":
