@@ -389,6 +389,7 @@ class Numbers(View):
     """The farm's gauges. `tasks` is queue -> state -> count, of tasks that are not finished; blocked and scheduled
     ones are counted under their job's queue."""
 
+    at: datetime
     workers: list[WorkerCount]
     queues: list[QueueView]
     jobs: dict[str, int]

@@ -280,6 +280,7 @@ class Views:
             waiting_by_queue = await connection.fetch(_SQL["count_waiting_by_job_queue"])
             held = await connection.fetch(_SQL["count_held"])
             parked = await connection.fetch(_SQL["count_parked"])
+            at = await connection.fetchval(_SQL["now"])
         tasks: dict[str, dict[str, int]] = {}
         for row in waiting_by_queue:
             tasks.setdefault(row["queue"], {}).update(blocked=row["blocked"], scheduled=row["scheduled"])
@@ -289,6 +290,7 @@ class Views:
             if row["state"] != "stopping":  # a stopping attempt has given up its task
                 tasks.setdefault(row["queue"], {})[row["state"]] = row["attempts"]
         return Numbers(
+            at=at,
             workers=[WorkerCount(**row) for row in workers],
             queues=[QueueView(**row) for row in queues],
             jobs={row["state"]: row["jobs"] for row in jobs},

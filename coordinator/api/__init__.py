@@ -1,0 +1,38 @@
+"""The HTTP API: `/api/v1`, health and metrics. Reads come from the rows, every change goes through the one inbox."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+
+from coordinator.api import farmwide, jobs, outputs, parked, problems, tasks, workers
+from coordinator.api.blobs import Blobs
+from coordinator.api.document import document
+from coordinator.api.farm import Ask, Farm, Reads
+from coordinator.api.guard import Guard
+from coordinator.telemetry import Telemetry
+
+
+def create_app(
+    *,
+    views: Reads,
+    ask: Ask,
+    health: Callable[[], Sequence[str]],
+    telemetry: Telemetry,
+    blobs: Path,
+    version: str,
+    coordinator: str,
+    api_token: str | None = None,
+) -> FastAPI:
+    """The application. *health* names what keeps this coordinator from its work; output files are kept below *blobs*."""
+    app = FastAPI(title="Farmhand", version=version, docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
+    app.state.farm = Farm(views, ask, health, telemetry, Blobs(blobs), version, coordinator)
+    v1 = APIRouter(prefix="/api/v1")
+    for module in (jobs, outputs, tasks, workers, parked, farmwide):
+        v1.include_router(module.router)
+    app.include_router(v1)
+    app.include_router(farmwide.probes)
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]
+    problems.install(app)
+    app.add_middleware(Guard, token=api_token)
+    return app

@@ -1,0 +1,35 @@
+"""The OpenAPI document: bodies are read by us, so it has to be told of them."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from schemas.job import JobSpec
+from schemas.views import Labels, Problem, Reason, RequeueJob, StateWish
+
+_REF = "#/components/schemas/{model}"
+
+
+def accepts(model: type[BaseModel]) -> dict[str, Any]:
+    """What a route says of its body (`openapi_extra`)."""
+    schema = {"$ref": _REF.format(model=model.__name__)}
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The document of *app*, made once."""
+    if app.openapi_schema is None:
+        made = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        models = (JobSpec, Labels, Problem, Reason, RequeueJob, StateWish)
+        _, ours = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
+        made.setdefault("components", {}).setdefault("schemas", {}).update(ours["$defs"])
+        content = {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}
+        for path in made["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+                operation["responses"]["default"] = {"description": "a problem", "content": content}
+        app.openapi_schema = made
+    return app.openapi_schema

@@ -1,0 +1,74 @@
+"""The farm as a whole: queues and numbers; and this coordinator: alive, ready, metrics."""
+
+import structlog
+from fastapi import APIRouter, Response
+
+from coordinator.api.farm import FarmHere
+from coordinator.api.problems import problem
+from coordinator.operations.requests import UnavailableError
+from coordinator.telemetry import CONTENT_TYPE
+from schemas.envelope import VERSION
+from schemas.views import FarmInfo, QueueView
+
+router = APIRouter(tags=["farm"])
+probes = APIRouter(tags=["probes"])
+
+
+@router.get("/queues")
+async def queues(farm: FarmHere) -> list[QueueView]:
+    """The queues that somebody waits in, works in or serves."""
+    return await farm.views.queues()
+
+
+@router.get("/info")
+async def info(farm: FarmHere) -> FarmInfo:
+    """This release, and the farm in numbers."""
+    numbers = await farm.views.numbers()
+    workers: dict[str, int] = {}
+    for row in numbers.workers:
+        workers[row.connection.value] = workers.get(row.connection.value, 0) + row.workers
+    present = [row for row in numbers.workers if row.connection in ("online", "suspect")]
+    return FarmInfo(
+        version=farm.version,
+        protocol=VERSION,
+        coordinator=farm.coordinator,
+        time=numbers.at,
+        coordinators=await farm.views.coordinators(),
+        workers=workers,
+        slots=sum(row.slots for row in present),
+        slots_used=sum(row.used for row in numbers.workers),
+        jobs=numbers.jobs,
+        ready=sum(queue.waiting for queue in numbers.queues),
+        running=sum(queue.running for queue in numbers.queues),
+        parked=sum(numbers.parked.values()),
+    )
+
+
+@probes.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process lives and answers."""
+    return {"status": "alive"}
+
+
+@probes.get("/readyz")
+async def readyz(farm: FarmHere) -> Response:
+    """It can do its work: the database answers, and nothing else is wrong."""
+    reasons = list(farm.health())
+    try:
+        await farm.views.ping()
+    except UnavailableError as error:
+        reasons.append(str(error))
+    if reasons:
+        return problem(503, "; ".join(reasons), kind="not-ready", headers={"Retry-After": "2"})
+    return Response('{"status":"ready"}', media_type="application/json")
+
+
+@probes.get("/metrics")
+async def metrics(farm: FarmHere) -> Response:
+    """Metrics for Prometheus. Without the database, those of this process only."""
+    try:
+        numbers = await farm.views.numbers()
+    except UnavailableError as error:
+        structlog.get_logger(__name__).warning("metrics without the farm's gauges", reason=str(error))
+        numbers = None
+    return Response(farm.telemetry.expose(numbers), headers={"Content-Type": CONTENT_TYPE})
