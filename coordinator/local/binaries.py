@@ -53,9 +53,10 @@ def find_postgres(cache: Path) -> PostgresBinaries | None:
             if _version(home) >= _OLDEST_POSTGRES and (home / "initdb").exists() and (home / "postgres").exists():
                 return PostgresBinaries(home, _environment(root))
     initdb = shutil.which("initdb")
-    if initdb and (home := Path(initdb).resolve().parent) and (home / "postgres").exists():
-        return PostgresBinaries(home, _environment(Path("/")))
-    return None
+    if initdb is None:
+        return None
+    home = Path(initdb).resolve().parent
+    return PostgresBinaries(home, _environment(Path("/"))) if (home / "postgres").exists() else None
 
 
 def find_rabbitmq(cache: Path) -> RabbitBinaries | None:

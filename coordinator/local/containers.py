@@ -8,13 +8,11 @@ import contextlib
 import socket
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from coordinator.local.errors import LocalServiceError
 from coordinator.local.ports import LOOPBACK, free_port
-
-if TYPE_CHECKING:
-    from testcontainers.core.container import DockerContainer
+from coordinator.local.rabbitmq import MANAGEMENT, NODE, reason
 
 POSTGRES_IMAGE: Final = "postgres:16"
 RABBITMQ_IMAGE: Final = "rabbitmq:4-management"
@@ -47,7 +45,7 @@ class _Contained:
         from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - an extra
 
         self._image = image
-        self._container: DockerContainer = DockerContainer(image, env=env)
+        self._container = DockerContainer(image, env=env)
         self._host = self._container.get_docker_client().host()
         local = self._host in {"localhost", LOOPBACK}
         self._ports = {port: free_port() for port in ports}
@@ -142,7 +140,7 @@ class ContainedRabbit(_Contained):
         env = {
             "RABBITMQ_DEFAULT_USER": _USER,
             "RABBITMQ_DEFAULT_PASS": password,
-            "RABBITMQ_NODENAME": "farmhand@localhost",
+            "RABBITMQ_NODENAME": NODE,
             "RABBITMQ_ENABLED_PLUGINS": ",".join(plugins),
         }
         super().__init__(image, env, [5672, 15672])
@@ -157,7 +155,7 @@ class ContainedRabbit(_Contained):
     @property
     def management_url(self) -> str | None:
         """The management API, name and password included; None without the plugin."""
-        if "rabbitmq_management" not in self._plugins:
+        if MANAGEMENT not in self._plugins:
             return None
         return f"http://{_USER}:{self._password}@{self._host}:{self._ports[15672]}"
 
@@ -167,9 +165,9 @@ class ContainedRabbit(_Contained):
         Raises:
             LocalServiceError: it refused; with its reason.
         """
-        status, output = self.run("rabbitmqctl", "--quiet", "-n", "farmhand@localhost", *words)
+        status, output = self.run("rabbitmqctl", "--quiet", "-n", NODE, *words)
         if status != 0:
-            raise LocalServiceError(f"rabbitmqctl {words[0]}: {output.strip().splitlines()[0]}")
+            raise LocalServiceError(f"rabbitmqctl {words[0]}: {reason(output)}")
         return output
 
     def _answers(self) -> bool:

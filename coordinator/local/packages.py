@@ -113,7 +113,7 @@ def _configure(home: Path) -> Path:
 
 def _run(argv: list[str], cwd: Path | None = None) -> str:
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(argv, cwd=cwd, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(argv, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.startswith("E:")] or done.stderr.splitlines()
         raise PackageError(f"{' '.join(argv[:1])} failed: {lines[0] if lines else f'status {done.returncode}'}")

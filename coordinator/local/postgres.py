@@ -121,9 +121,9 @@ class PrivatePostgres:
         secret = self._directory / "password"
         self._write(secret, self._password)
         sync = [] if self._durable else ["--no-sync"]
-        initdb = ["-D", str(draft), "-U", USER, "-E", "UTF8", "--locale=C", "-A", "scram-sha-256", "--pwfile", str(secret)]
+        access = ["-U", USER, "-A", "scram-sha-256", "--pwfile", str(secret)]
         try:
-            run(self._program("initdb", *initdb, *sync))
+            run(self._program("initdb", "-D", str(draft), "-E", "UTF8", "--locale=C", *access, *sync))
         finally:
             secret.unlink()
         with (draft / "postgresql.conf").open("a") as conf:

@@ -2,7 +2,7 @@
 
 The kernel sends a child its death signal when the *thread* that forked it ends, so all children are forked by one
 thread that lives as long as this process: a server may be started from any thread or event loop. Each child is a
-session of its own (Ctrl-C in a terminal reaches us, not it) and writes into a file, never into a pipe that nobody reads.
+session of its own (Ctrl-C in a terminal reaches us, not it) and writes into a file, never into an unread pipe.
 """
 
 import contextlib
@@ -27,11 +27,12 @@ _FORKER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="forker")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The system user a child runs as."""
+    """The system user a child runs as, and whether it may pass directories that are closed to that user."""
 
     name: str
     uid: int
     gid: int
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,9 @@ class Program:
 
 
 def _spawn(program: Program, stdin: int) -> subprocess.Popen[bytes]:
-    uid, gid = (program.account.uid, program.account.gid) if program.account else (-1, -1)
-    launch = [sys.executable, "-I", "-S", _LAUNCH, str(os.getpid()), str(int(program.death)), str(uid), str(gid)]
+    account = program.account or Account("", -1, -1)
+    words = map(int, (os.getpid(), program.death, account.uid, account.gid, account.passing))
+    launch = [sys.executable, "-I", "-S", _LAUNCH, *map(str, words)]
     with program.log.open("wb") as log:
         return _FORKER.submit(
             lambda: subprocess.Popen(

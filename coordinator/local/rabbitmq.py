@@ -134,7 +134,7 @@ class PrivateRabbit:
         Raises:
             LocalServiceError: it refused; with its reason.
         """
-        done = subprocess.run(  # noqa: S603 - our own binary, no shell
+        done = subprocess.run(
             [str(self._binaries.ctl), "--quiet", "-n", NODE, *words],
             env=self._environment(),
             capture_output=True,
@@ -143,8 +143,7 @@ class PrivateRabbit:
             check=False,
         )
         if done.returncode != 0:
-            reason = next((line for line in (done.stderr + done.stdout).splitlines() if line.strip()), "no reason given")
-            raise LocalServiceError(f"rabbitmqctl {words[0]}: {reason}")
+            raise LocalServiceError(f"rabbitmqctl {words[0]}: {reason(done.stderr + done.stdout)}")
         return done.stdout
 
     def _prepare(self) -> None:
@@ -209,6 +208,12 @@ class PrivateRabbit:
             self._signs.close()
             shutil.rmtree(self._signs_directory, ignore_errors=True)
             self._signs = self._signs_directory = None
+
+
+def reason(output: str) -> str:
+    """The line of rabbitmqctl's *output* that says why it failed."""
+    lines = [line.strip() for line in output.splitlines() if line.strip() not in {"", "Error:"}]
+    return lines[0] if lines else "no reason given"
 
 
 def _write(path: Path, text: str) -> None:

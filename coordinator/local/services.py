@@ -65,11 +65,14 @@ class RabbitServer(Server, Protocol):
 class Wanted:
     """What kind of services. The defaults are right for a demo: temporary, with all that the broker can tell.
 
+    A server whose URL is given is used, not started; `postgres=False` and `rabbitmq=False` do without it altogether.
     `directory` keeps data, password and ports; None is a temporary one. `durable=False` gives up fsync: tests only.
     """
 
     database_url: str | None = None
     amqp_url: str | None = None
+    postgres: bool = True
+    rabbitmq: bool = True
     directory: Path | None = None
     plugins: Sequence[str] = ALL_PLUGINS
     durable: bool = True
@@ -107,6 +110,20 @@ class Services:
     def management_url(self) -> str | None:
         """The management API of a RabbitMQ of ours, name and password included."""
         return self.rabbitmq.management_url if self.rabbitmq else None
+
+    def fetch(self) -> None:
+        """Get the programs, if they are missing, without starting anything: what may take minutes, once.
+
+        Raises:
+            LocalServiceError: they cannot be had; with what to install.
+        """
+        wanted, cache = self._wanted, binaries.cache_directory()
+        if wanted.containers_only:
+            return
+        if self._wants_postgres and not (binaries.find_postgres(cache) or self._container_will_do()):
+            binaries.fetch_postgres(cache, self._say)
+        if self._wants_rabbitmq and not (binaries.find_rabbitmq(cache) or self._container_will_do()):
+            binaries.fetch_rabbitmq(cache, self._say)
 
     def start(self) -> None:
         """Start what is needed, both at once; returns when all of it answers.
@@ -160,19 +177,26 @@ class Services:
         await asyncio.shield(asyncio.to_thread(self.stop))
 
     def _build(self) -> None:
-        wanted = self._wanted
-        if wanted.database_url and wanted.amqp_url:
+        if not (self._wants_postgres or self._wants_rabbitmq):
             return
-        self._directory = Directory(wanted.directory)
-        if not wanted.amqp_url:
+        self._directory = Directory(self._wanted.directory)
+        if self._wants_rabbitmq:
             self.rabbitmq = self._a_rabbitmq(self._directory)
-        if not wanted.database_url:
+        if self._wants_postgres:
             self.postgres = self._a_postgres(self._directory)
+
+    @property
+    def _wants_postgres(self) -> bool:
+        return self._wanted.postgres and not self._wanted.database_url
+
+    @property
+    def _wants_rabbitmq(self) -> bool:
+        return self._wanted.rabbitmq and not self._wanted.amqp_url
 
     def _a_postgres(self, directory: Directory) -> Server:
         cache = binaries.cache_directory()
         found = None if self._wanted.containers_only else binaries.find_postgres(cache)
-        if found is None and self._container_will_do(directory):
+        if found is None and self._container_will_do():
             return containers.ContainedPostgres(self._wanted.postgres_image, directory.password)
         return PrivatePostgres(
             found or binaries.fetch_postgres(cache, self._say),
@@ -185,7 +209,7 @@ class Services:
     def _a_rabbitmq(self, directory: Directory) -> RabbitServer:
         cache = binaries.cache_directory()
         found = None if self._wanted.containers_only else binaries.find_rabbitmq(cache)
-        if found is None and self._container_will_do(directory):
+        if found is None and self._container_will_do():
             return containers.ContainedRabbit(self._wanted.rabbitmq_image, directory.password, self._wanted.plugins)
         ports = RabbitPorts(
             amqp=directory.port("amqp", self._wanted.amqp_port),
@@ -202,11 +226,11 @@ class Services:
             plugins=self._wanted.plugins,
         )
 
-    def _container_will_do(self, directory: Directory) -> bool:
+    def _container_will_do(self) -> bool:
         """Containers hold nothing for the next time, so they serve temporary services only."""
         if self._wanted.containers_only and not containers.engine_answers():
             raise LocalServiceError("no Docker engine answers: start one, or do not ask for containers")
-        return directory.temporary and containers.engine_answers()
+        return self._wanted.directory is None and containers.engine_answers()
 
     def _end(self) -> None:
         for server in (self.rabbitmq, self.postgres):
