@@ -1,0 +1,219 @@
+"""Every call of the API once: what is sent, and how the answer is read. The two clients share this table.
+
+Ids are checked by the coordinator. `limit` is the size of a page, `before` and `after` its cursor.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, TypeAdapter
+
+from schemas.job import JobSpec
+from schemas.views import (
+    Changed,
+    Entry,
+    FarmInfo,
+    JobDetail,
+    JobView,
+    LogPart,
+    Page,
+    ParkedDetail,
+    ParkedView,
+    QueueView,
+    Submitted,
+    TaskDetail,
+    TaskView,
+    WorkerDetail,
+    WorkerView,
+)
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One call, and how its answer is read."""
+
+    method: str
+    path: str
+    read: Callable[[httpx.Response], T]
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+def _model(model: type[M], response: httpx.Response) -> M:
+    return model.model_validate_json(response.content)
+
+
+def _get(path: str, model: type[M], **query: object) -> Call[M]:
+    return Call("GET", path, partial(_model, model), query)
+
+
+def _change(path: str, *, method: str = "POST", **body: object) -> Call[Changed]:
+    return Call(method, path, partial(_model, Changed), body=json.dumps(body).encode())
+
+
+def _part(name: str) -> str:
+    return quote(str(name), safe="")
+
+
+# --- jobs --------------------------------------------------------------------------------------------------
+
+
+def submit(spec: JobSpec) -> Call[Submitted]:
+    """Submit a job."""
+    return Call("POST", "jobs", partial(_model, Submitted), body=spec.model_dump_json(exclude_defaults=True).encode())
+
+
+def jobs(
+    *, state: str | None = None, submitter: str | None = None, before: int | None = None, limit: int = 100
+) -> Call[Page[JobView]]:
+    """Jobs, the newest first."""
+    return _get("jobs", Page[JobView], state=state, submitter=submitter, before=before, limit=limit)
+
+
+def job(job: int) -> Call[JobDetail]:
+    """One job, and why its ready tasks wait."""
+    return _get(f"jobs/{job}", JobDetail)
+
+
+def cancel_job(job: int, *, reason: str | None = None) -> Call[Changed]:
+    """Cancel all of its tasks that are not finished."""
+    return _change(f"jobs/{job}/cancel", reason=reason)
+
+
+def requeue_job(job: int, *, canceled: bool = False, reason: str | None = None) -> Call[Changed]:
+    """Start the next run of its failed (and, if asked, canceled) tasks."""
+    return _change(f"jobs/{job}/requeue", reason=reason, canceled=canceled)
+
+
+def story_of_job(job: int, *, after: int = 0, limit: int = 100) -> Call[Page[Entry]]:
+    """What happened to a job as a whole."""
+    return _get(f"jobs/{job}/story", Page[Entry], after=after, limit=limit)
+
+
+# --- tasks -------------------------------------------------------------------------------------------------
+
+
+def tasks(job: int, *, state: str | None = None, after: int = 0, limit: int = 100) -> Call[Page[TaskView]]:
+    """The tasks of a job, in their order."""
+    return _get(f"jobs/{job}/tasks", Page[TaskView], state=state, after=after, limit=limit)
+
+
+def task(task: int) -> Call[TaskDetail]:
+    """One task with its attempts and outputs, and why it waits."""
+    return _get(f"tasks/{task}", TaskDetail)
+
+
+def cancel_task(task: int, *, reason: str | None = None) -> Call[Changed]:
+    """Cancel it, unless it is finished."""
+    return _change(f"tasks/{task}/cancel", reason=reason)
+
+
+def requeue_task(task: int, *, reason: str | None = None) -> Call[Changed]:
+    """Start its next run, when it is finished."""
+    return _change(f"tasks/{task}/requeue", reason=reason)
+
+
+def log(task: int, *, attempt: int | None = None, after: int = -1, settled: bool = False) -> Call[LogPart]:
+    """The log of an attempt (the newest by default) after a chunk."""
+    query = {"attempt": attempt, "after": after, "settled": settled}
+    return Call("GET", f"tasks/{task}/log", _log, query)
+
+
+def _log(response: httpx.Response) -> LogPart:
+    headers = response.headers
+    return LogPart(
+        text=response.content.decode("utf-8", "replace"),
+        attempt=int(headers["X-Farmhand-Attempt"]),
+        last=int(headers["X-Farmhand-Last-Chunk"]),
+        live=headers["X-Farmhand-Live"] == "true",
+    )
+
+
+def output(task: int, attempt: int, name: str) -> Call[bytes]:
+    """The coordinator's copy of an output file."""
+    return Call("GET", f"tasks/{task}/attempts/{attempt}/outputs/{quote(name)}", lambda response: response.content)
+
+
+def story_of_task(task: int, *, after: int = 0, limit: int = 100) -> Call[Page[Entry]]:
+    """What happened to a task."""
+    return _get(f"tasks/{task}/story", Page[Entry], after=after, limit=limit)
+
+
+# --- workers and queues ------------------------------------------------------------------------------------
+
+
+def workers(
+    *,
+    connection: str | None = None,
+    duty: str | None = None,
+    queue: str | None = None,
+    after: str = "",
+    limit: int = 100,
+) -> Call[Page[WorkerView]]:
+    """Workers, by name."""
+    query = {"connection": connection, "duty": duty, "queue": queue, "after": after, "limit": limit}
+    return _get("workers", Page[WorkerView], **query)
+
+
+def worker(worker: str) -> Call[WorkerDetail]:
+    """One worker, its machine and what it holds."""
+    return _get(f"workers/{_part(worker)}", WorkerDetail)
+
+
+def request_worker_state(worker: str, state: str, *, lazy: bool = True, reason: str | None = None) -> Call[Changed]:
+    """Ask a worker to be awake, asleep, drain, offline or restart: after what it holds (`lazy`), or at once."""
+    return _change(f"workers/{_part(worker)}/state", state=state, lazy=lazy, reason=reason)
+
+
+def label_worker(worker: str, labels: list[str]) -> Call[Changed]:
+    """Approve exactly these labels."""
+    return _change(f"workers/{_part(worker)}/labels", method="PUT", labels=labels)
+
+
+def story_of_worker(worker: str, *, after: int = 0, limit: int = 100) -> Call[Page[Entry]]:
+    """What happened to a worker."""
+    return _get(f"workers/{_part(worker)}/story", Page[Entry], after=after, limit=limit)
+
+
+def queues() -> Call[list[QueueView]]:
+    """The queues that somebody waits in, works in or serves."""
+    adapter = TypeAdapter(list[QueueView])
+    return Call("GET", "queues", lambda response: adapter.validate_json(response.content))
+
+
+# --- parked messages and the farm --------------------------------------------------------------------------
+
+
+def parked(
+    *, state: str = "parked", reason: str | None = None, before: int | None = None, limit: int = 100
+) -> Call[Page[ParkedView]]:
+    """Parked messages, the newest first."""
+    return _get("parked", Page[ParkedView], state=state, reason=reason, before=before, limit=limit)
+
+
+def parked_one(parked: int) -> Call[ParkedDetail]:
+    """One parked message with its bytes."""
+    return _get(f"parked/{parked}", ParkedDetail)
+
+
+def replay_parked(parked: int) -> Call[Changed]:
+    """Put a parked message through the same checks again."""
+    return _change(f"parked/{parked}/replay")
+
+
+def drop_parked(parked: int) -> Call[Changed]:
+    """Put a parked message aside for good."""
+    return _change(f"parked/{parked}/drop")
+
+
+def info() -> Call[FarmInfo]:
+    """The coordinator's release, and the farm in numbers."""
+    return _get("info", FarmInfo)

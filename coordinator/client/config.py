@@ -1,0 +1,37 @@
+"""The client's settings: the environment (`FARMHAND_…`) and the token's file, read here and nowhere else."""
+
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from coordinator.client.errors import FarmhandError
+from coordinator.client.http import DEFAULT_URL
+
+
+class ClientSettings(BaseSettings):
+    """Where the farm is, and as whom to call."""
+
+    model_config = SettingsConfigDict(env_prefix="FARMHAND_", extra="ignore", frozen=True)
+
+    url: str = DEFAULT_URL
+    api_token: SecretStr | None = None
+    api_token_file: Annotated[Path | None, Field(description="a file with the token in its first line")] = None
+    actor: str | None = None
+
+    def token(self) -> str | None:
+        """The token: from the environment, else from the file it names, else from `token` in farmhand's directory."""
+        if self.api_token is not None:
+            return self.api_token.get_secret_value().strip() or None
+        named = self.api_token_file is not None
+        path = self.api_token_file or Path(platformdirs.user_config_dir("farmhand")) / "token"
+        try:
+            return path.expanduser().read_text(encoding="utf-8").partition("\n")[0].strip() or None
+        except OSError as error:
+            if not named:
+                return None
+            raise FarmhandError(f"cannot read the token in {path}: {error.strerror}", status=401) from None
+        except UnicodeDecodeError:
+            raise FarmhandError(f"{path} is not a text file with a token", status=401) from None
