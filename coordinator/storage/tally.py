@@ -12,8 +12,10 @@ _SQL: Final = load("tally")
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Numbers of one job, of the current run of each task. `not_exactly_once` are tasks without, or with more than,
-    one accepted attempt."""
+    """Numbers of one job, of the current run of each task.
+
+    `not_exactly_once` are tasks without, or with more than, one accepted attempt.
+    """
 
     tasks: int
     completed: int
@@ -27,7 +29,7 @@ async def tally(database_url: str, job: int) -> Tally:
     """Count *job* in the database at *database_url*."""
     connection = await asyncpg.connect(database_url, timeout=10)
     try:
-        row = await connection.fetchrow(_SQL["of_job"], job)
+        rows = await connection.fetch(_SQL["of_job"], job)
     finally:
         await connection.close()
-    return Tally(**row)
+    return Tally(**dict(rows[0]))

@@ -1,0 +1,26 @@
+"""Who sent a message: what the broker vouches for, against what the message says."""
+
+from dataclasses import dataclass
+
+from coordinator.operations.ports import Delivery
+from schemas.base import UndecodableError
+from schemas.topology import sender_of
+
+
+@dataclass(frozen=True)
+class Identities:
+    """`shared`: every message must come from this broker user. None: from `w-<worker>` (or the submitter's own name)."""
+
+    shared_user: str | None
+
+    def check(self, delivery: Delivery, sender: str, *, worker: bool) -> None:
+        """Raise `UndecodableError("forbidden", …)` unless *sender* may have sent *delivery*."""
+        said = sender_of(delivery.routing_key)
+        if said != sender:
+            raise UndecodableError(
+                "forbidden", "worker" if worker else "submitter", f"is {sender!r}, but it was sent under {said!r}"
+            )
+        expected = self.shared_user or (f"w-{sender}" if worker else sender)
+        if delivery.user_id != expected:
+            came = f"from broker user {delivery.user_id!r}" if delivery.user_id else "without a user_id"
+            raise UndecodableError("forbidden", "user_id", f"it came {came}, not from {expected!r}")

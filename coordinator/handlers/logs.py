@@ -1,0 +1,47 @@
+"""Log chunks: stored once each, by attempts' own workers, on a queue of their own so that a flood delays nothing else."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from coordinator.handlers.identity import Identities
+from coordinator.operations.inbox import Inbox, Item
+from coordinator.operations.ledger import Parking
+from coordinator.operations.ports import Delivery
+from coordinator.operations.store import LogChunk
+from schemas.base import UndecodableError
+from schemas.envelope import decode_from_worker
+from schemas.task import TaskLog
+
+
+class LogStore(Protocol):
+    """Where log chunks are written."""
+
+    async def log(self, chunks: Sequence[tuple[str, LogChunk]]) -> None:
+        """Store (worker, chunk) pairs."""
+
+
+class Logs:
+    """Handles batches of log messages."""
+
+    def __init__(self, store: LogStore, inbox: Inbox, identities: Identities) -> None:
+        self._store = store
+        self._inbox = inbox
+        self._identities = identities
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> None:
+        """Store all chunks in *deliveries*."""
+        chunks = []
+        for delivery in deliveries:
+            try:
+                message, _unknown = decode_from_worker(delivery.body)
+                self._identities.check(delivery, message.worker, worker=True)
+            except UndecodableError as error:
+                self._inbox.put([Item(Parking(delivery, error.reason, error.field, error.detail))])
+                continue
+            chunks.extend(
+                (message.worker, LogChunk(event.day, event.task, event.attempt, event.chunk, event.text))
+                for event in message.events
+                if isinstance(event, TaskLog)
+            )
+        if chunks:
+            await self._store.log(chunks)

@@ -1,0 +1,66 @@
+"""Assignment: in the same transaction as the event that made it possible.
+
+Groups (a few rows) are chosen first, then the best tasks of each by an index: the cost depends on the number of groups
+with work, not on the number of waiting tasks.
+"""
+
+from coordinator.domain.attempt import Attempt, AttemptState
+from coordinator.domain.matching import Candidate, Free, offers, place, plan
+from coordinator.domain.task import TaskEvent
+from coordinator.domain.worker import Worker
+from coordinator.operations.ledger import Ledger
+from coordinator.operations.store import Transaction
+
+
+async def assign(tx: Transaction, ledger: Ledger) -> int:
+    """Give ready tasks to workers that take work; how many. What the transaction changed so far is saved already."""
+    groups = await tx.groups_with_work()
+    if not groups:
+        return 0
+    classes = await tx.classes({group.class_id for group in groups})
+    names = None if ledger.work_appeared else ledger.capacity_at
+    workers = await tx.workers_with_load(names)
+    held = await tx.classes({class_id for _, load in workers for class_id in load})
+    offered = offers(
+        ((worker, Free.of(worker, load, held)) for worker, load in workers),
+        classes.values(),
+    )
+    looks = plan(groups, offered)
+    if not looks:
+        return 0
+    candidates = await tx.ready_tasks(ledger, looks)
+    everyone = await _everyone(tx, candidates, [worker for worker, _ in workers], complete=names is None)
+    placed = place(offered, candidates, everyone)
+    for worker, candidate in placed:
+        _give(ledger, worker, candidate)
+    return len(placed)
+
+
+async def _everyone(
+    tx: Transaction, candidates: list[Candidate], workers: list[Worker], *, complete: bool
+) -> list[Worker]:
+    """All workers that take work, looked up only if some candidate has failed somewhere."""
+    if complete or not any(candidate.failed_on for candidate in candidates):
+        return workers
+    return [worker for worker, _ in await tx.workers_with_load(None)]
+
+
+def _give(ledger: Ledger, worker: Worker, candidate: Candidate) -> None:
+    task = ledger.tasks[candidate.task_id]
+    task.attempt += 1
+    attempt = Attempt(
+        task_id=task.id,
+        attempt=task.attempt,
+        run=task.run,
+        class_id=candidate.class_id,
+        worker_id=worker.id,
+        epoch=worker.epoch,
+        state=AttemptState.ASSIGNED,
+        assigned_at=ledger.now,
+        sent_at=ledger.now,
+    )
+    ledger.move(task, TaskEvent.ASSIGNED)
+    ledger.add_attempt(attempt)
+    ledger.new_attempts.append(attempt)
+    ledger.outgoing.assigned[worker.id].append(attempt)
+    ledger.note_task("task.assigned", task, attempt=attempt)

@@ -1,0 +1,38 @@
+"""What is due by time: an event like any other, checked in its transaction against when it last ran."""
+
+from datetime import timedelta
+from typing import Final
+
+from coordinator.domain.task import TaskEvent
+from coordinator.operations.ledger import Ledger
+
+#: An assignment that shows no sign of life for this long is sent again (longer each time).
+RESEND_AFTER: Final = timedelta(seconds=2)
+MOST_RESENDS: Final = 6
+
+
+def is_due(ledger: Ledger, duty: str, every: timedelta) -> bool:
+    """Whether *duty* has not run for about *every*; marks it as run."""
+    last = ledger.duties.get(duty)
+    if last is not None and ledger.now - last < every * 0.9:
+        return False
+    ledger.duties_run.add(duty)
+    return True
+
+
+def make_due(ledger: Ledger) -> None:
+    """Tasks whose time has come are ready."""
+    for task_id in ledger.due:
+        task = ledger.tasks[task_id]
+        if task.not_before is not None and task.not_before <= ledger.now and ledger.move(task, TaskEvent.DUE):
+            ledger.note_task("task.ready", task)
+
+
+def send_again(ledger: Ledger) -> None:
+    """Assignments of present workers that were neither started nor listed are sent again; nothing changes."""
+    for key in ledger.undelivered:
+        attempt = ledger.attempts[key]
+        attempt.sends += 1
+        attempt.sent_at = ledger.now
+        ledger.dirty_attempts.add(key)
+        ledger.outgoing.assigned[attempt.worker_id].append(attempt)

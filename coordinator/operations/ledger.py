@@ -1,0 +1,269 @@
+"""What one transaction knows of the farm, and what it changes.
+
+Storage loads the rows that a batch of events speaks of; operations change them in memory through the methods here, which
+keep the counters of jobs and groups, the history and the outgoing commands in step; storage writes back what is dirty,
+one statement per table.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from coordinator.domain import attempt as attempts
+from coordinator.domain import task as tasks
+from coordinator.domain.attempt import Attempt, AttemptEvent, AttemptState, Ending
+from coordinator.domain.job import JOB_FINISHED, Job, state_of
+from coordinator.domain.outcome import Refused
+from coordinator.domain.task import Task, TaskEvent, TaskState
+from coordinator.domain.worker import Worker
+from coordinator.operations.ports import Delivery
+from schemas.task import OutputFile, Verdict
+
+Key = tuple[int, int]
+
+
+class Dependent(NamedTuple):
+    """A task that waits for another: until it is accepted, or until its outputs are promoted."""
+
+    task_id: int
+    promoted: bool
+
+
+@dataclass
+class Wanted:
+    """What a batch of events needs to see. Each event adds its own; storage loads all of it at once."""
+
+    workers: set[str] = field(default_factory=set)
+    #: Workers with every attempt that they hold.
+    holders: set[str] = field(default_factory=set)
+    #: Tasks with their live attempt, group and job.
+    tasks: set[int] = field(default_factory=set)
+    #: Attempts that are not live any more and are named all the same.
+    attempts: set[Key] = field(default_factory=set)
+    #: Tasks of which the dependents are needed.
+    dependents_of: set[int] = field(default_factory=set)
+    jobs: set[int] = field(default_factory=set)
+    #: Idempotency keys of submissions, and whether the kinds known to the farm are needed.
+    keys: set[str] = field(default_factory=set)
+    kinds: bool = False
+    #: Job -> the states of which a slice of tasks is needed.
+    slices: dict[int, frozenset[TaskState]] = field(default_factory=dict)
+    #: Jobs of which the next slice of tasks is to be made.
+    growing: set[int] = field(default_factory=set)
+    due: bool = False
+    undelivered: bool = False
+    silent: bool = False
+    parked: set[int] = field(default_factory=set)
+    duties: set[str] = field(default_factory=set)
+
+
+class Entry(NamedTuple):
+    """A row of history."""
+
+    event: str
+    job_id: int | None
+    task_id: int | None
+    attempt: int | None
+    worker_id: str | None
+    actor: str | None
+    detail: dict[str, Any] | None
+
+
+class Parking(NamedTuple):
+    """A message that is put aside, and why."""
+
+    delivery: Delivery
+    reason: str
+    field: str
+    detail: str
+
+
+class ParkedMessage(NamedTuple):
+    """A row of parked messages."""
+
+    id: int
+    state: str
+    delivery: Delivery
+
+
+@dataclass(slots=True)
+class GroupRow:
+    """The count of a group's ready tasks."""
+
+    id: int
+    job_id: int
+    class_id: int
+    ready: int
+
+
+class Ledger:
+    """The rows of one transaction; `now` is the database's time at its start, after the lock was had."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.workers: dict[str, Worker] = {}
+        self.last_seen: dict[str, datetime] = {}
+        self.listening_since: datetime = now
+        self.worker_count = 0
+        self.held: dict[str, dict[Key, Attempt]] = {}
+        self.jobs: dict[int, Job] = {}
+        self.job_keys: dict[str, int] = {}
+        self.groups: dict[int, GroupRow] = {}
+        self.tasks: dict[int, Task] = {}
+        self.retries: dict[int, int] = {}
+        self.attempts: dict[Key, Attempt] = {}
+        self.live: dict[int, Attempt] = {}
+        self.dependents: dict[int, list[Dependent]] = {}
+        self.slices: dict[int, list[int]] = {}
+        self.due: list[int] = []
+        self.undelivered: list[Key] = []
+        self.silent: list[str] = []
+        self.known_kinds: frozenset[str] = frozenset()
+        self.parked: dict[int, ParkedMessage] = {}
+        self.duties: dict[str, datetime] = {}
+        # what changed
+        self.dirty_workers: set[str] = set()
+        self.new_workers: set[str] = set()
+        self.seen_workers: dict[str, int] = {}
+        self.dirty_jobs: set[int] = set()
+        self.dirty_groups: set[int] = set()
+        self.dirty_tasks: set[int] = set()
+        self.dirty_attempts: set[Key] = set()
+        self.new_attempts: list[Attempt] = []
+        self.outputs: list[tuple[int, int, OutputFile, str | None]] = []
+        self.history: list[Entry] = []
+        self.parkings: list[Parking] = []
+        self.closed_parked: list[tuple[int, str, str]] = []
+        self.duties_run: set[str] = set()
+        # what follows
+        self.capacity_at: set[str] = set()
+        self.work_appeared = False
+        self.outgoing = Outgoing()
+        self.counted: defaultdict[tuple[str, str], int] = defaultdict(int)
+
+    # --- tasks ---------------------------------------------------------------------------------------------
+
+    def add_task(self, task: Task, live: Attempt | None = None) -> None:
+        """A row, as loaded."""
+        self.tasks[task.id] = task
+        if live is not None:
+            self.add_attempt(live)
+
+    def add_attempt(self, attempt: Attempt) -> None:
+        """A row, as loaded or as just made."""
+        key = (attempt.task_id, attempt.attempt)
+        self.attempts[key] = attempt
+        if attempt.live:
+            self.live[attempt.task_id] = attempt
+        if attempt.state is not AttemptState.ENDED and attempt.worker_id in self.held:
+            self.held[attempt.worker_id][key] = attempt
+
+    def move(self, task: Task, event: TaskEvent, *, reason: str | None = None) -> bool:
+        """Let *event* happen to *task*: its state and the counters of its job and group. False when it does not fit."""
+        state = tasks.decide(task.state, event)
+        if isinstance(state, Refused):
+            return False
+        job, group = self.jobs[task.job_id], self.groups[task.group_id]
+        job.counts[task.state] -= 1
+        job.counts[state] += 1
+        self.dirty_jobs.add(job.id)
+        if (task.state is TaskState.READY) != (state is TaskState.READY):
+            group.ready += 1 if state is TaskState.READY else -1
+            self.dirty_groups.add(group.id)
+            self.work_appeared = self.work_appeared or state is TaskState.READY
+        task.state = state
+        task.reason = reason
+        if state is not TaskState.SCHEDULED:
+            task.not_before = None
+        self.dirty_tasks.add(task.id)
+        return True
+
+    # --- attempts ------------------------------------------------------------------------------------------
+
+    def advance(self, attempt: Attempt, event: AttemptEvent, reported: Ending | None = None) -> bool:
+        """Let *event* happen to *attempt*. False when it does not fit."""
+        state = attempts.decide(attempt.state, event)
+        if isinstance(state, Refused):
+            return False
+        key = (attempt.task_id, attempt.attempt)
+        if state is AttemptState.ENDED:
+            attempt.ending = attempts.ending_of(attempt.state, event, reported)
+            attempt.ended_at = self.now
+            self.capacity_at.add(attempt.worker_id)
+            if attempt.worker_id in self.held:
+                self.held[attempt.worker_id].pop(key, None)
+        attempt.state = state
+        if not attempt.live and self.live.get(attempt.task_id) is attempt:
+            del self.live[attempt.task_id]
+        self.dirty_attempts.add(key)
+        return True
+
+    # --- history -------------------------------------------------------------------------------------------
+
+    def note_task(
+        self,
+        event: str,
+        task: Task,
+        *,
+        attempt: Attempt | None = None,
+        actor: str | None = None,
+        detail: dict[str, Any] | None = None,
+    ) -> None:
+        """A row in the task's story, and in its worker's when *attempt* is given."""
+        self.history.append(
+            Entry(
+                event,
+                task.job_id,
+                task.id,
+                attempt.attempt if attempt else None,
+                attempt.worker_id if attempt else None,
+                actor,
+                detail,
+            )
+        )
+
+    def note_worker(
+        self, event: str, worker: str, *, actor: str | None = None, detail: dict[str, Any] | None = None
+    ) -> None:
+        """A row in the worker's story."""
+        self.history.append(Entry(event, None, None, None, worker, actor, detail))
+
+    def note_job(self, event: str, job: int, *, actor: str | None = None, detail: dict[str, Any] | None = None) -> None:
+        """A row in the job's story."""
+        self.history.append(Entry(event, job, None, None, None, actor, detail))
+
+    # --- at the end ----------------------------------------------------------------------------------------
+
+    def settle_jobs(self) -> None:
+        """Derive the state of every job whose tasks moved."""
+        for job_id in self.dirty_jobs:
+            job = self.jobs[job_id]
+            state = state_of(
+                job.counts,
+                expanded=job.expanded,
+                total=job.total,
+                cancel_requested=job.cancel_requested_at is not None,
+            )
+            if state is job.state:
+                continue
+            job.state = state
+            job.finished_at = self.now if state in JOB_FINISHED else None
+            self.note_job(f"job.{state}", job_id)
+
+
+@dataclass
+class Outgoing:
+    """What is to be sent when the transaction has committed; all of it can be told again from the rows."""
+
+    verdicts: defaultdict[str, list[tuple[int, int, Verdict]]] = field(default_factory=lambda: defaultdict(list))
+    revocations: defaultdict[str, list[tuple[int, int, str]]] = field(default_factory=lambda: defaultdict(list))
+    assigned: defaultdict[str, list[Attempt]] = field(default_factory=lambda: defaultdict(list))
+    welcomes: dict[str, list[Key]] = field(default_factory=dict)
+    resets: dict[str, str] = field(default_factory=dict)
+    requests: set[str] = field(default_factory=set)
+
+    def workers(self) -> Iterable[str]:
+        """Whom there is something to tell."""
+        return {*self.verdicts, *self.revocations, *self.assigned, *self.welcomes, *self.resets, *self.requests}

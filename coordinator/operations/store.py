@@ -1,0 +1,108 @@
+"""What the inside needs of storage: one transaction that loads what a batch wants and writes what it changed."""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Protocol
+
+from coordinator.domain.attempt import Attempt
+from coordinator.domain.matching import Candidate, Group, TaskClass
+from coordinator.domain.worker import Worker
+from coordinator.operations.jobs import Draft, Growing, Grown
+from coordinator.operations.ledger import Ledger, Wanted
+
+
+class StoreUnavailableError(Exception):
+    """The database cannot be used just now (away, overloaded, read-only, full, locked): the same batch can be tried
+    again as it is. If it struck during COMMIT the outcome is unknown, and trying again is right all the same."""
+
+
+class BadBatchError(Exception):
+    """The database refuses what this batch would write; `detail` are its words."""
+
+    def __init__(self, detail: str) -> None:
+        self.detail = detail
+        super().__init__(detail)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What an assigned attempt is told beside its numbers: the task as submitted, filled in for its element."""
+
+    job_id: int
+    spec_id: int
+    name: str
+    body: Mapping[str, Any]
+    #: Whether `body` was filled in for this element, and so is not the spec's own.
+    filled: bool
+    #: (name, first task, accepted attempts of first, first + 1, …)
+    inputs: Sequence[tuple[str, int, list[int]]]
+
+
+class Transaction(Protocol):
+    """One transaction under the farm's lock."""
+
+    async def load(self, wanted: Wanted) -> Ledger:
+        """All rows that *wanted* names."""
+
+    async def insert_jobs(self, ledger: Ledger, drafts: Sequence[Draft]) -> list[Growing]:
+        """Number the drafts and insert their jobs, classes, groups and specs. Fills in `draft.job`."""
+
+    async def growing(self, ledger: Ledger, jobs: Collection[int]) -> list[Growing]:
+        """The jobs with the specs of their next tasks."""
+
+    async def insert_tasks(self, grown: Grown) -> None:
+        """Insert tasks and dependencies."""
+
+    async def groups_with_work(self) -> list[Group]:
+        """The groups with ready tasks, of jobs that are not being canceled."""
+
+    async def classes(self, ids: Collection[int]) -> dict[int, TaskClass]:
+        """Requirement classes by number."""
+
+    async def workers_with_load(self, names: Collection[str] | None) -> list[tuple[Worker, dict[int, int]]]:
+        """Workers that take work (all, or those in *names*), each with class -> held attempts."""
+
+    async def ready_tasks(self, ledger: Ledger, looks: Mapping[int, int]) -> list[Candidate]:
+        """The best ready tasks of each group (group -> how many), loaded into *ledger*."""
+
+    async def orders(self, attempts: Sequence[Attempt]) -> list[Order]:
+        """What each of *attempts* is told, in order."""
+
+    async def save(self, ledger: Ledger) -> None:
+        """Write what is dirty, one statement per table, and forget that it was."""
+
+    async def finish(self, ledger: Ledger) -> None:
+        """Write what is only ever added: history, outputs, parked messages, duties."""
+
+
+class Store(Protocol):
+    """Where transactions come from."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction under the farm's lock, committed at the end of the block. Raises `StoreUnavailableError` or
+        `BadBatchError`, at any point."""
+
+
+@dataclass(frozen=True)
+class LogChunk:
+    """A piece of an attempt's log."""
+
+    day: date
+    task: int
+    attempt: int
+    chunk: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What a heartbeat writes."""
+
+    worker: str
+    epoch: int
+    seq: int
+    stats: Mapping[str, Any] | None
+    open_sessions: int
+    last_activity_at: datetime | None

@@ -1,0 +1,229 @@
+"""Every event that can be put into the inbox: what it needs to see, and what applies it. All on one screen."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from coordinator.domain.task import TaskState
+from coordinator.operations import duties, jobs, tasks, workers
+from coordinator.operations.ledger import Ledger, ParkedMessage, Parking, Wanted
+from coordinator.operations.requests import (
+    CancelJob,
+    CancelTasks,
+    Changed,
+    ConflictError,
+    DropParked,
+    LabelWorker,
+    NotFoundError,
+    RecordOutput,
+    ReplayParked,
+    RequestWorkerState,
+    RequeueFailed,
+    RequeueTasks,
+    SubmitJob,
+)
+from coordinator.operations.workers import Silence
+from schemas.envelope import FromWorker
+from schemas.task import (
+    Outcome,
+    TaskFinished,
+    TaskOutput,
+    TaskProgress,
+    TaskPromoted,
+    TaskStarted,
+)
+from schemas.worker import WorkerHeartbeat, WorkerOffline, WorkerOnline, WorkerStateChanged
+
+SWEEP_EVERY: Final = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The duty of each second: what is due, what was not delivered, what is left of large jobs, what can be assigned."""
+
+
+@dataclass(frozen=True)
+class JudgeSilence:
+    """The duty of each second: who is late, who is lost."""
+
+    patience: Silence
+
+
+@dataclass(frozen=True)
+class GrowJob:
+    """Make the next slice of a job's tasks (the writer does; nothing to apply)."""
+
+    job: int
+
+
+@dataclass(frozen=True)
+class CancelMore:
+    """Cancel the next slice of a job's tasks."""
+
+    job: int
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`want` says what *event* needs to see, `apply` changes the ledger and gives the answer."""
+
+    want: Callable[[Wanted, Any], None]
+    apply: Callable[[Ledger, Any], Any]
+
+
+# --- messages of workers -----------------------------------------------------------------------------------
+
+WORKER_EVENTS: Final[Mapping[type, Callable[[Ledger, FromWorker, Any], None]]] = {
+    WorkerOnline: workers.online,
+    WorkerHeartbeat: workers.beat,
+    WorkerStateChanged: workers.state_changed,
+    WorkerOffline: workers.offline,
+    TaskStarted: tasks.started,
+    TaskProgress: tasks.progress,
+    TaskOutput: tasks.output,
+    TaskFinished: tasks.finished,
+    TaskPromoted: tasks.promoted,
+}
+
+
+def _want_message(wanted: Wanted, message: FromWorker) -> None:
+    wanted.workers.add(message.worker)
+    for event in message.events:
+        match event:
+            case TaskFinished():
+                wanted.attempts.add((event.task, event.attempt))
+                if event.outcome is Outcome.COMPLETED:
+                    wanted.dependents_of.add(event.task)
+            case TaskStarted() | TaskProgress() | TaskOutput():
+                wanted.attempts.add((event.task, event.attempt))
+            case TaskPromoted():
+                wanted.attempts.add((event.task, event.attempt))
+                wanted.dependents_of.add(event.task)
+            case WorkerOnline() | WorkerHeartbeat():
+                wanted.holders.add(message.worker)
+                wanted.attempts.update((held.task, held.attempt) for held in event.holds)
+            case WorkerOffline() | WorkerStateChanged():
+                wanted.holders.add(message.worker)
+
+
+def _apply_message(ledger: Ledger, message: FromWorker) -> None:
+    for event in message.events:
+        apply = WORKER_EVENTS.get(type(event))
+        if apply is not None:
+            apply(ledger, message, event)
+            ledger.counted["event", event.type] += 1
+
+
+# --- duties ------------------------------------------------------------------------------------------------
+
+
+def _want_sweep(wanted: Wanted, _: Sweep) -> None:
+    wanted.due = wanted.undelivered = True
+    wanted.duties.add("sweep")
+
+
+def _apply_sweep(ledger: Ledger, _: Sweep) -> None:
+    if duties.is_due(ledger, "sweep", SWEEP_EVERY):
+        duties.make_due(ledger)
+        duties.send_again(ledger)
+        ledger.work_appeared = True
+
+
+def _want_silence(wanted: Wanted, _: JudgeSilence) -> None:
+    wanted.silent = True
+
+
+def _apply_silence(ledger: Ledger, event: JudgeSilence) -> None:
+    workers.judge_silent(ledger, event.patience)
+
+
+# --- parked messages ---------------------------------------------------------------------------------------
+
+
+def _apply_parking(ledger: Ledger, parking: Parking) -> None:
+    ledger.parkings.append(parking)
+    ledger.counted["parked", parking.reason] += 1
+
+
+def _parked(ledger: Ledger, number: int) -> ParkedMessage:
+    message = ledger.parked.get(number)
+    if message is None:
+        raise NotFoundError(f"there is no parked message {number}")
+    if message.state != "parked":
+        raise ConflictError(f"message {number} was {message.state} already")
+    return message
+
+
+def _replay(ledger: Ledger, request: ReplayParked) -> ParkedMessage:
+    """The message itself; the caller puts its bytes through the same checks, where they are parked again or applied."""
+    message = _parked(ledger, request.parked)
+    ledger.closed_parked.append((message.id, "replayed", request.actor))
+    return message
+
+
+def _drop(ledger: Ledger, request: DropParked) -> Changed:
+    message = _parked(ledger, request.parked)
+    ledger.closed_parked.append((message.id, "dropped", request.actor))
+    return Changed(1)
+
+
+# --- the rest ----------------------------------------------------------------------------------------------
+
+
+def _record_output(ledger: Ledger, request: RecordOutput) -> Changed:
+    attempt = ledger.attempts.get((request.task, request.attempt))
+    if attempt is None or attempt.worker_id != request.worker:
+        raise NotFoundError(f"worker {request.worker!r} has no attempt {request.attempt} of task {request.task}")
+    ledger.outputs.append((request.task, request.attempt, request.file, None))
+    return Changed(1)
+
+
+def _want_submit(wanted: Wanted, request: SubmitJob) -> None:
+    wanted.kinds = True
+    if request.spec.key is not None:
+        wanted.keys.add(request.spec.key)
+
+
+def _want_tasks(wanted: Wanted, request: CancelTasks | RequeueTasks) -> None:
+    wanted.tasks.update(request.tasks)
+    if isinstance(request, RequeueTasks):
+        wanted.dependents_of.update(request.tasks)
+
+
+def _want_cancel(wanted: Wanted, event: CancelJob | CancelMore) -> None:
+    wanted.slices[event.job] = jobs.UNFINISHED
+
+
+def _want_requeue(wanted: Wanted, request: RequeueFailed) -> None:
+    states = {TaskState.FAILED, TaskState.CANCELED} if request.canceled else {TaskState.FAILED}
+    wanted.slices[request.job] = frozenset(states)
+
+
+def _cancel_more(ledger: Ledger, event: CancelMore) -> Changed:
+    return jobs.cancel_slice(ledger, event.job, "farmhand") if event.job in ledger.jobs else Changed(0)
+
+
+def _nothing(_: Any, __: Any) -> None:
+    return None
+
+
+#: The inbox takes these. `SubmitJob` answers with a `Draft`, which the writer turns into a job.
+OPERATIONS: Final[Mapping[type, Operation]] = {
+    FromWorker: Operation(_want_message, _apply_message),
+    Parking: Operation(_nothing, _apply_parking),
+    Sweep: Operation(_want_sweep, _apply_sweep),
+    JudgeSilence: Operation(_want_silence, _apply_silence),
+    GrowJob: Operation(lambda wanted, event: wanted.growing.add(event.job), _nothing),
+    CancelMore: Operation(_want_cancel, _cancel_more),
+    SubmitJob: Operation(_want_submit, jobs.draft),
+    CancelJob: Operation(_want_cancel, jobs.cancel),
+    RequeueFailed: Operation(_want_requeue, jobs.requeue_failed),
+    CancelTasks: Operation(_want_tasks, tasks.cancel_tasks),
+    RequeueTasks: Operation(_want_tasks, tasks.requeue_tasks),
+    RequestWorkerState: Operation(lambda wanted, r: wanted.holders.add(r.worker), workers.request_state),
+    LabelWorker: Operation(lambda wanted, r: wanted.workers.add(r.worker), workers.label),
+    ReplayParked: Operation(lambda wanted, r: wanted.parked.add(r.parked), _replay),
+    DropParked: Operation(lambda wanted, r: wanted.parked.add(r.parked), _drop),
+    RecordOutput: Operation(lambda wanted, r: wanted.attempts.add((r.task, r.attempt)), _record_output),
+}

@@ -1,0 +1,253 @@
+"""What happens to tasks and their attempts: reports of workers, requests of people, time passing.
+
+The fence of every report is (task, attempt, worker): an attempt belongs to one worker for ever. A late or repeated
+report changes nothing and gets the answer that its row gives.
+"""
+
+from datetime import timedelta
+from random import random
+from typing import Final
+
+from coordinator.domain import retry
+from coordinator.domain.attempt import Attempt, AttemptEvent, AttemptState, Ending
+from coordinator.domain.task import FINISHED, HELD, Task, TaskEvent, TaskState
+from coordinator.operations.ledger import Ledger
+from coordinator.operations.requests import CancelTasks, Changed, ConflictError, NotFoundError, RequeueTasks
+from schemas.envelope import FromWorker
+from schemas.task import (
+    Outcome,
+    TaskFinished,
+    TaskOutput,
+    TaskProgress,
+    TaskPromoted,
+    TaskStarted,
+    Verdict,
+)
+
+#: Lost attempts after which a task is failed as poison.
+MAX_LOSSES: Final = 5
+
+
+def verdict_of(attempt: Attempt | None, worker: str, outcome: Outcome) -> Verdict:
+    """The answer to a report, read from the row: accepted when this very ending is what the row holds."""
+    if attempt is not None and attempt.worker_id == worker and attempt.ending == outcome.value:
+        return Verdict.ACCEPTED
+    return Verdict.SUPERSEDED
+
+
+def _own(ledger: Ledger, message: FromWorker, task: int, number: int) -> Attempt | None:
+    attempt = ledger.attempts.get((task, number))
+    if attempt is None or attempt.worker_id != message.worker:
+        return None
+    attempt.seen_seq = max(attempt.seen_seq, message.seq)
+    return attempt
+
+
+# --- reports -----------------------------------------------------------------------------------------------
+
+
+def started(ledger: Ledger, message: FromWorker, event: TaskStarted) -> None:
+    """The attempt runs; what must not run is revoked."""
+    attempt = _own(ledger, message, event.task, event.attempt)
+    if attempt is None or not attempt.live:
+        ledger.outgoing.revocations[message.worker].append((event.task, event.attempt, "superseded"))
+        return
+    begin(ledger, attempt)
+
+
+def begin(ledger: Ledger, attempt: Attempt) -> None:
+    """Mark a live attempt as running, if it is not."""
+    if ledger.advance(attempt, AttemptEvent.STARTED):
+        attempt.started_at = ledger.now
+        task = ledger.tasks[attempt.task_id]
+        ledger.move(task, TaskEvent.STARTED)
+        ledger.note_task("task.started", task, attempt=attempt)
+
+
+def progress(ledger: Ledger, message: FromWorker, event: TaskProgress) -> None:
+    """How far a live attempt is."""
+    attempt = _own(ledger, message, event.task, event.attempt)
+    if attempt is not None and attempt.live:
+        attempt.done, attempt.total, attempt.activity = event.done, event.total, event.activity
+        ledger.dirty_attempts.add((event.task, event.attempt))
+
+
+def output(ledger: Ledger, message: FromWorker, event: TaskOutput) -> None:
+    """An output before the end."""
+    if _own(ledger, message, event.task, event.attempt) is not None:
+        ledger.outputs.append((event.task, event.attempt, event.file, event.location))
+
+
+def finished(ledger: Ledger, message: FromWorker, event: TaskFinished) -> None:
+    """The report of an attempt's end, answered with a verdict."""
+    attempt = _own(ledger, message, event.task, event.attempt)
+    if attempt is not None and attempt.state is not AttemptState.ENDED:
+        _record(ledger, attempt, event)
+    verdict = verdict_of(attempt, message.worker, event.outcome)
+    ledger.outgoing.verdicts[message.worker].append((event.task, event.attempt, verdict))
+    ledger.counted["verdict", verdict] += 1
+
+
+def _record(ledger: Ledger, attempt: Attempt, event: TaskFinished) -> None:
+    was_live = attempt.live
+    attempt.exit_code, attempt.error, attempt.result = event.exit_code, event.error, event.result
+    attempt.run_s = event.run_s
+    ledger.outputs.extend((event.task, event.attempt, file, None) for file in event.outputs)
+    ledger.advance(attempt, AttemptEvent.REPORTED, Ending(event.outcome))
+    task = ledger.tasks[attempt.task_id]
+    if not was_live:
+        ledger.note_task(f"attempt.{attempt.ending}", task, attempt=attempt)
+    elif attempt.ending is Ending.COMPLETED:
+        attempt.accepted = True
+        task.accepted_attempt = attempt.attempt
+        ledger.move(task, TaskEvent.COMPLETED)
+        ledger.note_task("task.completed", task, attempt=attempt)
+        release(ledger, task, promoted=False)
+    else:
+        follow(ledger, task, attempt)
+
+
+def promoted(ledger: Ledger, message: FromWorker, event: TaskPromoted) -> None:
+    """The accepted outputs are at their known path: what waited for that may go on."""
+    attempt = _own(ledger, message, event.task, event.attempt)
+    if attempt is None or not attempt.accepted or attempt.promoted_at is not None:
+        return
+    attempt.promoted_at = ledger.now
+    ledger.dirty_attempts.add((event.task, event.attempt))
+    task = ledger.tasks[event.task]
+    ledger.note_task("task.promoted", task, attempt=attempt, detail={"path": event.path})
+    if task.accepted_attempt == attempt.attempt:
+        release(ledger, task, promoted=True)
+
+
+# --- what follows ------------------------------------------------------------------------------------------
+
+
+def lose(ledger: Ledger, attempt: Attempt, why: str) -> None:
+    """The farm gives an attempt up: its worker is gone, or has forgotten it."""
+    was_live = attempt.live
+    attempt.error = why
+    if not ledger.advance(attempt, AttemptEvent.LOST):
+        return
+    task = ledger.tasks[attempt.task_id]
+    if was_live:
+        follow(ledger, task, attempt)
+    else:
+        ledger.note_task(f"attempt.{attempt.ending}", task, attempt=attempt)
+
+
+def follow(ledger: Ledger, task: Task, attempt: Attempt) -> None:
+    """A live attempt ended without a result: try again at once, later, or not at all."""
+    ending = attempt.ending or Ending.LOST
+    if ending is Ending.FAILED:
+        task.failures += 1
+        if attempt.worker_id not in task.failed_on:
+            task.failed_on = [*task.failed_on, attempt.worker_id]
+    elif ending is Ending.LOST and attempt.started_at is not None:
+        task.losses += 1
+    then = retry.after(
+        ending,
+        failures=task.failures,
+        retries=task.retries,
+        losses=task.losses,
+        max_losses=MAX_LOSSES,
+        chance=random(),  # noqa: S311  (jitter)
+    )
+    detail: dict[str, object] = {"error": attempt.error} if attempt.error else {}
+    if isinstance(then, retry.GiveUp):
+        ledger.move(task, TaskEvent.GAVE_UP, reason=then.reason)
+        detail["then"] = then.reason
+    elif task.unmet:
+        ledger.move(task, TaskEvent.BLOCKED)
+        detail["then"] = "waits for its dependencies"
+    elif isinstance(then, retry.Later):
+        ledger.move(task, TaskEvent.POSTPONED)
+        task.not_before = ledger.now + timedelta(seconds=then.backoff_s)
+        detail["then"] = f"again in {then.backoff_s:.0f} s"
+    else:
+        ledger.move(task, TaskEvent.FREED)
+        detail["then"] = "again"
+    ledger.note_task(f"attempt.{ending}", task, attempt=attempt, detail=detail)
+
+
+def release(ledger: Ledger, task: Task, *, promoted: bool) -> None:
+    """What waited for *task* (to be accepted, or promoted) waits for one thing less."""
+    for dependent in ledger.dependents.get(task.id, ()):
+        if dependent.promoted is promoted:
+            waiting = ledger.tasks[dependent.task_id]
+            waiting.unmet -= 1
+            ledger.dirty_tasks.add(waiting.id)
+            if waiting.unmet == 0 and ledger.move(waiting, TaskEvent.RELEASED):
+                ledger.note_task("task.ready", waiting)
+
+
+def hold_back(ledger: Ledger, task: Task, *, promoted: bool) -> None:
+    """What *task* had released waits for it again; what runs or is finished goes on."""
+    for dependent in ledger.dependents.get(task.id, ()):
+        if dependent.promoted is promoted:
+            waiting = ledger.tasks[dependent.task_id]
+            waiting.unmet += 1
+            ledger.dirty_tasks.add(waiting.id)
+            if waiting.state not in HELD and waiting.state is not TaskState.BLOCKED:
+                ledger.move(waiting, TaskEvent.BLOCKED)
+
+
+# --- requests ----------------------------------------------------------------------------------------------
+
+
+def cancel(ledger: Ledger, task: Task, *, actor: str, reason: str | None) -> bool:
+    """Cancel one task; its live attempt is told to stop. False when it is finished."""
+    live = ledger.live.get(task.id)
+    if not ledger.move(task, TaskEvent.CANCELED, reason=reason or f"canceled by {actor}"):
+        return False
+    if live is not None:
+        ledger.advance(live, AttemptEvent.REVOKED)
+        ledger.outgoing.revocations[live.worker_id].append((live.task_id, live.attempt, "canceled"))
+    ledger.note_task("task.canceled", task, attempt=live, actor=actor, detail={"reason": reason} if reason else None)
+    return True
+
+
+def cancel_tasks(ledger: Ledger, request: CancelTasks) -> Changed:
+    """Cancel the named tasks, all or none."""
+    found = [_task(ledger, task_id) for task_id in request.tasks]
+    for task in found:
+        if task.state in FINISHED:
+            raise ConflictError(f"task {task.id} is {task.state} already; nothing was canceled")
+    return Changed(sum(cancel(ledger, task, actor=request.actor, reason=request.reason) for task in found))
+
+
+def requeue(ledger: Ledger, task: Task, *, actor: str, reason: str | None) -> None:
+    """Start the next run of a finished task. Attempt numbers go on."""
+    accepted = ledger.attempts.get((task.id, task.accepted_attempt or 0))
+    was_completed = task.state is TaskState.COMPLETED
+    task.accepted_attempt = None
+    task.run += 1
+    task.failures = task.losses = 0
+    task.failed_on = []
+    ledger.move(task, TaskEvent.REQUEUED_BLOCKED if task.unmet else TaskEvent.REQUEUED)
+    job = ledger.jobs[task.job_id]
+    if job.cancel_requested_at is not None:
+        job.cancel_requested_at = job.cancel_reason = None
+    if was_completed:
+        hold_back(ledger, task, promoted=False)
+        if accepted is not None and accepted.promoted_at is not None:
+            hold_back(ledger, task, promoted=True)
+    ledger.note_task("task.requeued", task, actor=actor, detail={"run": task.run, "reason": reason})
+
+
+def requeue_tasks(ledger: Ledger, request: RequeueTasks) -> Changed:
+    """Requeue the named tasks, all or none."""
+    found = [_task(ledger, task_id) for task_id in request.tasks]
+    for task in found:
+        if task.state not in FINISHED:
+            raise ConflictError(f"task {task.id} is {task.state}; only finished tasks can be requeued")
+    for task in found:
+        requeue(ledger, task, actor=request.actor, reason=request.reason)
+    return Changed(len(found))
+
+
+def _task(ledger: Ledger, task_id: int) -> Task:
+    task = ledger.tasks.get(task_id)
+    if task is None:
+        raise NotFoundError(f"there is no task {task_id}")
+    return task

@@ -1,0 +1,288 @@
+"""What happens to workers: they come, leave, change their duty, fall silent, and say what they hold."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from coordinator.domain import liveness
+from coordinator.domain.attempt import AttemptEvent, Ending
+from coordinator.domain.outcome import Refused
+from coordinator.domain.reconcile import Difference, compare
+from coordinator.domain.worker import (
+    PRESENT,
+    Connection,
+    Duty,
+    Worker,
+    WorkerEvent,
+    continues,
+    decide,
+    fulfilled,
+)
+from coordinator.operations import tasks
+from coordinator.operations.ledger import Ledger
+from coordinator.operations.requests import Changed, ConflictError, LabelWorker, NotFoundError, RequestWorkerState
+from schemas.envelope import FromWorker
+from schemas.task import Outcome, Phase
+from schemas.worker import RequestedState, WorkerHeartbeat, WorkerOffline, WorkerOnline, WorkerStateChanged
+
+
+@dataclass(frozen=True)
+class Silence:
+    """How patient the farm is: seconds."""
+
+    heartbeat_s: float
+    lost_after_s: float
+
+
+def is_current(worker: Worker | None, instance: UUID, epoch: int) -> bool:
+    """Whether a message of this instance and epoch concerns the worker as it is now."""
+    return worker is not None and worker.connection in PRESENT and worker.instance == instance and worker.epoch == epoch
+
+
+# --- coming and going --------------------------------------------------------------------------------------
+
+
+def online(ledger: Ledger, message: FromWorker, event: WorkerOnline) -> None:
+    """The worker is here. A new instance starts a new epoch, and what it does not list is lost."""
+    worker = ledger.workers.get(message.worker)
+    if worker is None:
+        worker = _new(message, event)
+        ledger.workers[worker.id] = worker
+        ledger.held[worker.id] = {}
+        ledger.new_workers.add(worker.id)
+        ledger.note_worker("worker.online", worker.id, detail={"epoch": worker.epoch, "software": event.software})
+    elif not continues(worker, message.instance):
+        _new_epoch(ledger, worker, message, event)
+    _describe(worker, event)
+    worker.connection = Connection.ONLINE
+    ledger.dirty_workers.add(worker.id)
+    ledger.seen_workers[worker.id] = message.seq
+    ledger.capacity_at.add(worker.id)
+    keep = _answer_holds(ledger, worker, event)
+    ledger.outgoing.welcomes[worker.id] = keep
+    if worker.requested_state is not None and not fulfilled(worker.requested_state, worker.duty):
+        ledger.outgoing.requests.add(worker.id)
+
+
+def _new(message: FromWorker, event: WorkerOnline) -> Worker:
+    return Worker(
+        id=message.worker,
+        connection=Connection.OFFLINE,
+        duty=Duty(event.duty),
+        epoch=1,
+        instance=message.instance,
+        kinds=event.kinds,
+        queues=event.queues,
+        slots=event.capacity.slots,
+    )
+
+
+def _describe(worker: Worker, event: WorkerOnline) -> None:
+    """Take over what a worker says of itself; labels are not its to say."""
+    worker.boot_id, worker.software, worker.platform = event.boot_id, event.software, event.platform.model_dump()
+    worker.kinds, worker.queues, worker.tags, worker.zone = event.kinds, event.queues, event.tags, event.zone
+    worker.slots, worker.cpus = event.capacity.slots, event.capacity.cpus
+    worker.memory_mb, worker.gpus = event.capacity.memory_mb, event.capacity.gpus
+    worker.can_restart = event.can_restart
+    worker.duty = Duty(event.duty)
+
+
+def _new_epoch(ledger: Ledger, worker: Worker, message: FromWorker, event: WorkerOnline) -> None:
+    listed = {(held.task, held.attempt) for held in event.holds}
+    worker.epoch += 1
+    worker.instance = message.instance
+    worker.reason = None
+    if worker.requested_state in (RequestedState.OFFLINE, RequestedState.RESTART):
+        _forget_request(worker)
+    for key, attempt in list(ledger.held[worker.id].items()):
+        if key in listed:
+            attempt.epoch = worker.epoch
+            attempt.seen_seq = message.seq
+            ledger.dirty_attempts.add(key)
+        else:
+            tasks.lose(ledger, attempt, "the worker came back without it")
+    ledger.note_worker("worker.online", worker.id, detail={"epoch": worker.epoch, "software": event.software})
+
+
+def _answer_holds(ledger: Ledger, worker: Worker, event: WorkerOnline) -> list[tuple[int, int]]:
+    """The attempts to keep; missed verdicts are told again."""
+    keep = []
+    for held in event.holds:
+        row = ledger.attempts.get((held.task, held.attempt))
+        if row is not None and row.worker_id == worker.id and row.live:
+            keep.append((held.task, held.attempt))
+            if held.phase is Phase.RUNNING:
+                tasks.begin(ledger, row)
+        elif held.phase is Phase.FINISHED:
+            _answer(ledger, worker.id, held.task, held.attempt, held.outcome)
+    return keep
+
+
+def _answer(ledger: Ledger, worker: str, task: int, attempt: int, outcome: Outcome | None) -> None:
+    row = ledger.attempts.get((task, attempt))
+    said = outcome or Outcome.COMPLETED
+    ledger.outgoing.verdicts[worker].append((task, attempt, tasks.verdict_of(row, worker, said)))
+
+
+def offline(ledger: Ledger, message: FromWorker, event: WorkerOffline) -> None:
+    """Goodbye: handed-back attempts are ready again, no retry burnt; what is not mentioned is lost."""
+    worker = ledger.workers.get(message.worker)
+    if worker is None or worker.instance != message.instance or not _turn(worker, WorkerEvent.LEFT):
+        return
+    handed_back = {(held.task, held.attempt) for held in event.handed_back}
+    for key, attempt in list(ledger.held[worker.id].items()):
+        if key in handed_back and attempt.live:
+            ledger.advance(attempt, AttemptEvent.REPORTED, Ending.INTERRUPTED)
+            tasks.follow(ledger, ledger.tasks[attempt.task_id], attempt)
+        else:
+            tasks.lose(ledger, attempt, "the worker left")
+    worker.reason = event.reason
+    if worker.requested_state in (RequestedState.OFFLINE, RequestedState.RESTART):
+        _forget_request(worker)
+    ledger.dirty_workers.add(worker.id)
+    ledger.note_worker("worker.offline", worker.id, detail={"reason": event.reason, "handed_back": len(handed_back)})
+
+
+def state_changed(ledger: Ledger, message: FromWorker, event: WorkerStateChanged) -> None:
+    """The worker's duty is now another."""
+    worker = ledger.workers.get(message.worker)
+    if worker is None or not is_current(worker, message.instance, message.epoch):
+        ledger.outgoing.resets[message.worker] = "your epoch is over"
+        return
+    take_duty(ledger, worker, Duty(event.duty), event.reason)
+
+
+def take_duty(ledger: Ledger, worker: Worker, duty: Duty, reason: str | None) -> None:
+    """What the worker says of its duty is true; a request that it fulfils has ended."""
+    if worker.requested_state is not None and fulfilled(worker.requested_state, duty):
+        reason = reason or worker.requested_reason
+        if worker.requested_state == RequestedState.AWAKE:
+            _forget_request(worker)
+        ledger.dirty_workers.add(worker.id)
+    if worker.duty is duty:
+        return
+    worker.duty, worker.reason = duty, reason
+    ledger.dirty_workers.add(worker.id)
+    ledger.capacity_at.add(worker.id)
+    ledger.note_worker(f"worker.{duty}", worker.id, detail={"reason": reason} if reason else None)
+
+
+def _forget_request(worker: Worker) -> None:
+    worker.requested_state = worker.requested_reason = worker.requested_by = worker.requested_instance = None
+    worker.requested_lazy = True
+
+
+def _turn(worker: Worker, event: WorkerEvent) -> bool:
+    connection = decide(worker.connection, event)
+    if isinstance(connection, Refused):
+        return False
+    worker.connection = connection
+    return True
+
+
+# --- silence -----------------------------------------------------------------------------------------------
+
+
+def judge_silent(ledger: Ledger, patience: Silence) -> None:
+    """Workers that we have not heard: late ones are suspect (no new work), silent ones are lost."""
+    interval_s = liveness.heartbeat_interval_s(ledger.worker_count, patience.heartbeat_s)
+    for name in ledger.silent:
+        worker = ledger.workers[name]
+        since = liveness.silent_since(ledger.last_seen[name], ledger.listening_since)
+        silence_s = (ledger.now - since).total_seconds()
+        if liveness.is_lost(silence_s, interval_s, patience.lost_after_s):
+            lost(ledger, worker, f"silent for {silence_s:.0f} s")
+        elif liveness.is_late(silence_s, interval_s) and _turn(worker, WorkerEvent.LATE):
+            ledger.dirty_workers.add(name)
+            ledger.note_worker("worker.suspect", name, detail={"silent_s": round(silence_s, 1)})
+
+
+def lost(ledger: Ledger, worker: Worker, why: str) -> None:
+    """Give a worker up: all that it held runs elsewhere."""
+    if not _turn(worker, WorkerEvent.SILENT):
+        return
+    worker.reason = why
+    held = list(ledger.held[worker.id].values())
+    for attempt in held:
+        tasks.lose(ledger, attempt, f"worker {worker.id} lost: {why}")
+    ledger.dirty_workers.add(worker.id)
+    ledger.note_worker("worker.lost", worker.id, detail={"reason": why, "held": len(held)})
+
+
+# --- heartbeats that show a difference ---------------------------------------------------------------------
+
+
+def beat(ledger: Ledger, message: FromWorker, event: WorkerHeartbeat) -> None:
+    """A heartbeat that does not agree with the rows: believe the worker on what it holds, the rows on what it may."""
+    worker = ledger.workers.get(message.worker)
+    if worker is None or not is_current(worker, message.instance, message.epoch):
+        ledger.outgoing.resets[message.worker] = "your epoch is over"
+        return
+    if worker.connection is Connection.SUSPECT and _turn(worker, WorkerEvent.HEARD):
+        ledger.dirty_workers.add(worker.id)
+        ledger.capacity_at.add(worker.id)
+        ledger.note_worker("worker.back", worker.id)
+    take_duty(ledger, worker, Duty(event.duty), None)
+    if worker.requested_state is not None and not fulfilled(worker.requested_state, worker.duty):
+        ledger.outgoing.requests.add(worker.id)
+    outcomes = {(held.task, held.attempt): held.outcome for held in event.holds}
+    listed = [(held.task, held.attempt, held.phase) for held in event.holds]
+    for finding in compare(ledger.held[worker.id], listed, message.seq):
+        key = (finding.task, finding.attempt)
+        match finding.difference:
+            case Difference.FORGOTTEN:
+                tasks.lose(ledger, ledger.attempts[key], "the worker does not hold it any more")
+            case Difference.BEGUN:
+                ledger.attempts[key].seen_seq = message.seq
+                tasks.begin(ledger, ledger.attempts[key])
+            case Difference.RECEIVED:
+                ledger.attempts[key].sent_at = ledger.now
+                ledger.dirty_attempts.add(key)
+            case Difference.STOP:
+                ledger.outgoing.revocations[worker.id].append((*key, "superseded"))
+            case Difference.ANSWER:
+                _answer(ledger, worker.id, *key, outcomes[key])
+
+
+# --- requests ----------------------------------------------------------------------------------------------
+
+
+def request_state(ledger: Ledger, request: RequestWorkerState) -> Changed:
+    """Ask a worker to change its state; kept until it has."""
+    worker = _worker(ledger, request.worker)
+    if request.state in (RequestedState.RESTART, RequestedState.OFFLINE) and worker.connection not in PRESENT:
+        raise ConflictError(f"worker {worker.id} is {worker.connection}; there is nothing to {request.state}")
+    if request.state is RequestedState.RESTART and not worker.can_restart:
+        raise ConflictError(f"worker {worker.id} cannot restart by itself; use offline and start it by hand")
+    worker.requested_state, worker.requested_lazy = request.state, request.lazy
+    worker.requested_reason, worker.requested_by = request.reason, request.actor
+    worker.requested_instance = worker.instance
+    ledger.dirty_workers.add(worker.id)
+    ledger.capacity_at.add(worker.id)
+    ledger.note_worker(
+        f"worker.{request.state}_requested",
+        worker.id,
+        actor=request.actor,
+        detail={"reason": request.reason, "lazy": request.lazy},
+    )
+    if worker.connection in PRESENT:
+        ledger.outgoing.requests.add(worker.id)
+    return Changed(1)
+
+
+def label(ledger: Ledger, request: LabelWorker) -> Changed:
+    """Approve labels."""
+    worker = _worker(ledger, request.worker)
+    before, worker.labels = worker.labels, sorted(set(request.labels))
+    ledger.dirty_workers.add(worker.id)
+    ledger.capacity_at.add(worker.id)
+    ledger.note_worker(
+        "worker.labelled", worker.id, actor=request.actor, detail={"before": before, "after": worker.labels}
+    )
+    return Changed(1)
+
+
+def _worker(ledger: Ledger, name: str) -> Worker:
+    worker = ledger.workers.get(name)
+    if worker is None:
+        raise NotFoundError(f"there is no worker {name!r}")
+    return worker

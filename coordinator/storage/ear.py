@@ -1,0 +1,105 @@
+"""What needs no lock: heartbeats, log chunks, and the coordinator's own row."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any, Final
+
+import asyncpg
+
+from coordinator.domain.attempt import Attempt
+from coordinator.domain.worker import Worker
+from coordinator.operations.ledger import Key
+from coordinator.operations.store import Beat, LogChunk
+from coordinator.storage import rows
+from coordinator.storage.pool import ACQUIRE_TIMEOUT_S, translate
+from coordinator.storage.queries import load
+
+BEATS: Final = load("beats")
+LOAD: Final = load("load")
+#: Bytes of log that one attempt may have.
+MOST_LOG_BYTES: Final = 16 * 1024 * 1024
+PARTITIONS_AHEAD: Final = 3
+
+
+class PostgresEar:
+    """Lock-free writes. Every method raises `StoreUnavailableError` when the database is away."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def _fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
+        try:
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+                return await connection.fetch(sql, *arguments)
+        except Exception as error:
+            raise translate(error) from error
+
+    async def beat(self, beats: Sequence[Beat]) -> dict[str, tuple[Worker, dict[Key, Attempt]]]:
+        """Write *beats*; the senders that are known, as the rows have them, with what they hold."""
+        await self._fetch(
+            BEATS["beat"],
+            [beat.worker for beat in beats],
+            [beat.epoch for beat in beats],
+            [beat.seq for beat in beats],
+            [beat.stats for beat in beats],
+            [beat.open_sessions for beat in beats],
+            [beat.last_activity_at for beat in beats],
+        )
+        names = [beat.worker for beat in beats]
+        known: dict[str, tuple[Worker, dict[Key, Attempt]]] = {
+            row["id"]: (rows.worker(row), {}) for row in await self._fetch(LOAD["workers"], names)
+        }
+        for row in await self._fetch(LOAD["held_attempts"], names):
+            one = rows.attempt(row)
+            if one.worker_id in known:
+                known[one.worker_id][1][one.task_id, one.attempt] = one
+        return known
+
+    async def log(self, chunks: Sequence[tuple[str, LogChunk]]) -> None:
+        """Store chunks (worker, chunk) of attempts that are their sender's; each is stored once."""
+        await self._fetch(
+            BEATS["logs"],
+            [worker for worker, _ in chunks],
+            [chunk.task for _, chunk in chunks],
+            [chunk.attempt for _, chunk in chunks],
+            [chunk.chunk for _, chunk in chunks],
+            [chunk.text for _, chunk in chunks],
+            MOST_LOG_BYTES,
+        )
+
+    async def here(self, coordinator: str, software: str) -> None:
+        """This coordinator starts, or hears the workers anew."""
+        await self._fetch(BEATS["coordinator_here"], coordinator, software)
+
+    async def alive(self, coordinator: str, *, interrupted: bool) -> None:
+        """This coordinator is there; *interrupted*: it did not hear the workers for a while."""
+        await self._fetch(BEATS["coordinator_alive"], coordinator, interrupted)
+
+    async def gone(self, coordinator: str) -> None:
+        """This coordinator stops."""
+        await self._fetch(BEATS["coordinator_gone"], coordinator)
+
+    async def unfinished_work(self) -> list[tuple[int, bool]]:
+        """Large jobs half grown or half canceled: (job, whether it grows)."""
+        return [(row["id"], row["growing"]) for row in await self._fetch(LOAD["unfinished_work"])]
+
+    async def partition_logs(self, retention_days: int) -> None:
+        """Have partitions for the days to come, and drop those that are over *retention_days* old."""
+        today: date = (await self._fetch(BEATS["today"]))[0][0]
+        there = {row["relname"] for row in await self._fetch(BEATS["log_partitions"])}
+        for ahead in range(PARTITIONS_AHEAD + 1):
+            day = today + timedelta(days=ahead)
+            if _partition(day) not in there:
+                await self._fetch(
+                    # The name is made of digits; a partition's bounds cannot be parameters.
+                    f"CREATE TABLE IF NOT EXISTS {_partition(day)} PARTITION OF logs "
+                    f"FOR VALUES FROM ('{day.isoformat()}') TO ('{(day + timedelta(days=1)).isoformat()}')"
+                )
+        oldest = _partition(today - timedelta(days=retention_days))
+        for name in sorted(there):
+            if name < oldest:
+                await self._fetch(f"DROP TABLE IF EXISTS {name}")
+
+
+def _partition(day: date) -> str:
+    return f"logs_{day:%Y%m%d}"

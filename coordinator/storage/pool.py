@@ -1,0 +1,82 @@
+"""Connections to Postgres, and what its complaints mean.
+
+A stopped coordinator must neither hold the farm's lock nor commit late: hence the session's time-outs.
+"""
+
+import json
+from typing import Any, Final
+
+import asyncpg
+
+from coordinator.operations.store import BadBatchError, StoreUnavailableError
+
+#: Milliseconds.
+SESSION: Final = {
+    "idle_in_transaction_session_timeout": "5000",
+    "statement_timeout": "10000",
+    "application_name": "farmhand",
+    "jit": "off",
+}
+ACQUIRE_TIMEOUT_S: Final = 5.0
+COMMAND_TIMEOUT_S: Final = 15.0
+
+#: The database's own trouble; the same batch can be tried again.
+TROUBLE: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.OperatorInterventionError,  # shutdown, crash, cannot connect now, query canceled
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.PostgresSystemError,
+    OSError,
+    TimeoutError,
+)
+
+
+def translate(error: Exception) -> Exception:
+    """asyncpg's complaint in our words: trouble that passes, or a batch that cannot be stored."""
+    if isinstance(error, asyncpg.PostgresError) and not isinstance(error, TROUBLE):
+        return BadBatchError(f"{error} ({error.sqlstate})")
+    if isinstance(error, TROUBLE):
+        return StoreUnavailableError(f"{type(error).__name__}: {error}".rstrip(": "))
+    if isinstance(error, (asyncpg.DataError, UnicodeError)):
+        return BadBatchError(str(error))
+    return error
+
+
+async def open_pool(database_url: str, *, most: int = 10) -> asyncpg.Pool:
+    """A pool of at most *most* connections; raises `StoreUnavailableError` when the first cannot be had."""
+    try:
+        return await asyncpg.create_pool(
+            database_url,
+            min_size=1,
+            max_size=most,
+            init=_prepare,
+            command_timeout=COMMAND_TIMEOUT_S,
+            timeout=ACQUIRE_TIMEOUT_S,
+            server_settings=SESSION,
+            max_inactive_connection_lifetime=60,
+        )
+    except Exception as error:
+        raise translate(error) from error
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_to_jsonb, decoder=_from_jsonb, format="binary"
+    )
+
+
+def _to_jsonb(value: Any) -> bytes:
+    return b"\x01" + json.dumps(value, separators=(",", ":")).encode()
+
+
+def _from_jsonb(value: bytes) -> Any:
+    return json.loads(value[1:])

@@ -1,0 +1,100 @@
+"""Rows <-> domain values."""
+
+from typing import Any, Final
+
+from asyncpg import Record
+
+from coordinator.domain.attempt import Attempt, AttemptState, Ending
+from coordinator.domain.job import Job, JobState
+from coordinator.domain.matching import TaskClass
+from coordinator.domain.task import Task, TaskState
+from coordinator.domain.worker import Connection, Duty, Worker
+
+TASK_COLUMNS: Final = (
+    "id", "job_id", "group_id", "spec_id", "state", "priority", "run", "attempt", "accepted_attempt", "failures",
+    "losses", "retries", "failed_on", "unmet", "not_before", "reason",
+)  # fmt: skip
+ATTEMPT_COLUMNS: Final = (
+    "task_id", "attempt", "run", "class_id", "worker_id", "epoch", "state", "assigned_at", "sent_at",
+)  # fmt: skip
+_ATTEMPT_FIELDS: Final = tuple(Attempt.__slots__)
+_WORKER_FIELDS: Final = tuple(Worker.__slots__)
+
+
+def task(row: Record) -> Task:
+    """A row of tasks, columns in the order of `TASK_COLUMNS`."""
+    (number, job, group, spec, state, priority, run, attempt, accepted, failures, losses, retries, failed_on, unmet,
+     not_before, reason) = row  # fmt: skip
+    return Task(
+        id=number, job_id=job, group_id=group, spec_id=spec, state=TaskState(state), priority=priority, run=run,
+        attempt=attempt, accepted_attempt=accepted, failures=failures, losses=losses, retries=retries,
+        failed_on=failed_on, unmet=unmet, not_before=not_before, reason=reason,
+    )  # fmt: skip
+
+
+def task_record(one: Task) -> tuple[Any, ...]:
+    """What COPY writes for a new task."""
+    return (
+        one.id, one.job_id, one.group_id, one.spec_id, one.state.value, one.priority, one.run, one.attempt,
+        one.accepted_attempt, one.failures, one.losses, one.retries, one.failed_on, one.unmet, one.not_before,
+        one.reason,
+    )  # fmt: skip
+
+
+def attempt(row: Record) -> Attempt:
+    """A row of attempts."""
+    values = {name: row[name] for name in _ATTEMPT_FIELDS}
+    values["state"] = AttemptState(values["state"])
+    if values["ending"] is not None:
+        values["ending"] = Ending(values["ending"])
+    return Attempt(**values)
+
+
+def attempt_record(one: Attempt) -> tuple[Any, ...]:
+    """What COPY writes for a new attempt."""
+    return (
+        one.task_id, one.attempt, one.run, one.class_id, one.worker_id, one.epoch, one.state.value, one.assigned_at,
+        one.sent_at,
+    )  # fmt: skip
+
+
+def worker(row: Record) -> Worker:
+    """A row of workers."""
+    values = {name: row[name] for name in _WORKER_FIELDS}
+    values["connection"] = Connection(values["connection"])
+    values["duty"] = Duty(values["duty"])
+    return Worker(**values)
+
+
+def worker_values(one: Worker) -> tuple[Any, ...]:
+    """The parameters of save.sql's `worker`, but the time."""
+    return (
+        one.id, one.protocol, one.connection.value, one.duty.value, one.epoch, one.instance, one.boot_id, one.software,
+        one.platform, one.kinds, one.queues, one.tags, one.labels, one.zone, one.slots, one.cpus, one.memory_mb,
+        one.gpus, one.can_restart, one.requested_state, one.requested_lazy, one.requested_reason, one.requested_by,
+        one.requested_instance, one.reason,
+    )  # fmt: skip
+
+
+def job(row: Record) -> Job:
+    """A row of jobs."""
+    return Job(
+        id=row["id"],
+        priority=row["priority"],
+        state=JobState(row["state"]),
+        total=row["total"],
+        expanded=row["expanded"],
+        first_task=row["first_task"],
+        counts={state: row[f"n_{state}"] for state in TaskState},
+        cancel_requested_at=row["cancel_requested_at"],
+        cancel_reason=row["cancel_reason"],
+        finished_at=row["finished_at"],
+    )
+
+
+def task_class(row: Record) -> TaskClass:
+    """A row of classes."""
+    return TaskClass(
+        row["id"], row["queue"], row["kind"], frozenset(row["tags"]), frozenset(row["labels"]), row["zone"],
+        row["slots"], row["cpus"], row["memory_mb"], row["gpus"],
+    )  # fmt: skip

@@ -1,0 +1,174 @@
+"""Writes back what a ledger holds dirty: one statement per table, whatever the number of rows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+
+from coordinator.domain.task import TaskState
+from coordinator.operations.ledger import Ledger
+from coordinator.storage import rows
+from coordinator.storage.queries import load
+
+SAVE = load("save")
+
+
+async def save(connection: asyncpg.Connection, ledger: Ledger) -> None:
+    """Write what is dirty and forget that it was."""
+    await _workers(connection, ledger)
+    if ledger.new_attempts:
+        await connection.copy_records_to_table(
+            "attempts",
+            records=[rows.attempt_record(one) for one in ledger.new_attempts],
+            columns=rows.ATTEMPT_COLUMNS,
+        )
+        ledger.new_attempts.clear()
+    await _attempts(connection, ledger)
+    await _tasks(connection, ledger)
+    await _jobs(connection, ledger)
+    if ledger.dirty_groups:
+        ids = sorted(ledger.dirty_groups)
+        await connection.execute(SAVE["groups"], ids, [ledger.groups[one].ready for one in ids])
+        ledger.dirty_groups.clear()
+
+
+async def finish(connection: asyncpg.Connection, ledger: Ledger) -> None:
+    """Write what is only ever added."""
+    if ledger.outputs:
+        await connection.execute(
+            SAVE["outputs"],
+            *_columns(
+                8,
+                [
+                    (task, number, file.name, file.size, file.digest, file.media_type, file.stored, location)
+                    for task, number, file, location in ledger.outputs
+                ],
+            ),
+        )
+    if ledger.parkings:
+        await connection.execute(
+            SAVE["parkings"],
+            *_columns(
+                9,
+                [
+                    (
+                        one.delivery.queue,
+                        one.delivery.routing_key,
+                        one.delivery.body,
+                        _plain(one.delivery.headers),
+                        one.delivery.user_id,
+                        one.delivery.message_id,
+                        one.reason,
+                        one.field,
+                        one.detail[:2000],
+                    )  # fmt: skip
+                    for one in ledger.parkings
+                ],
+            ),
+        )
+    if ledger.closed_parked:
+        await connection.execute(SAVE["close_parked"], ledger.now, *_columns(3, ledger.closed_parked))
+    if ledger.duties_run:
+        await connection.execute(SAVE["duties"], ledger.now, sorted(ledger.duties_run))
+    if ledger.history:
+        now = ledger.now
+        await connection.copy_records_to_table(
+            "history",
+            records=[(now, *entry) for entry in ledger.history],
+            columns=("at", "event", "job_id", "task_id", "attempt", "worker_id", "actor", "detail"),
+        )
+
+
+async def _workers(connection: asyncpg.Connection, ledger: Ledger) -> None:
+    for name in sorted(ledger.dirty_workers):
+        # Workers change seldom; heartbeats do not come here.
+        await connection.execute(SAVE["worker"], *rows.worker_values(ledger.workers[name]), ledger.now)
+    ledger.dirty_workers.clear()
+    if ledger.seen_workers:
+        names = sorted(ledger.seen_workers)
+        epochs = [ledger.workers[name].epoch for name in names]
+        await connection.execute(SAVE["seen"], ledger.now, names, epochs, [ledger.seen_workers[name] for name in names])
+        ledger.seen_workers.clear()
+
+
+async def _attempts(connection: asyncpg.Connection, ledger: Ledger) -> None:
+    if not ledger.dirty_attempts:
+        return
+    records = []
+    for key in sorted(ledger.dirty_attempts):
+        one = ledger.attempts[key]
+        records.append(
+            (
+                one.task_id,
+                one.attempt,
+                one.epoch,
+                one.state,
+                one.ending,
+                one.accepted,
+                one.seen_seq,
+                one.sent_at,
+                one.sends,
+                one.started_at,
+                one.ended_at,
+                one.promoted_at,
+                one.exit_code,
+                one.error,
+                one.result,
+                one.run_s,
+                one.done,
+                one.total,
+                one.activity,
+            )  # fmt: skip
+        )
+    await connection.execute(SAVE["attempts"], *_columns(19, records))
+    ledger.dirty_attempts.clear()
+
+
+async def _tasks(connection: asyncpg.Connection, ledger: Ledger) -> None:
+    if not ledger.dirty_tasks:
+        return
+    records = []
+    for number in sorted(ledger.dirty_tasks):
+        one = ledger.tasks[number]
+        records.append(
+            (
+                one.id,
+                one.state,
+                one.run,
+                one.attempt,
+                one.accepted_attempt,
+                one.failures,
+                one.losses,
+                ",".join(one.failed_on),
+                one.unmet,
+                one.not_before,
+                one.reason,
+            )  # fmt: skip
+        )
+    await connection.execute(SAVE["tasks"], ledger.now, *_columns(11, records))
+    ledger.dirty_tasks.clear()
+
+
+async def _jobs(connection: asyncpg.Connection, ledger: Ledger) -> None:
+    if not ledger.dirty_jobs:
+        return
+    records = []
+    for number in sorted(ledger.dirty_jobs):
+        one = ledger.jobs[number]
+        counts = [one.counts[state] for state in TaskState]
+        records.append(
+            (one.id, one.state, one.expanded, *counts, one.cancel_requested_at, one.cancel_reason, one.finished_at)
+        )
+    await connection.execute(SAVE["jobs"], *_columns(14, records))
+    ledger.dirty_jobs.clear()
+
+
+def _columns(width: int, records: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    """Rows to columns, as `unnest` takes them."""
+    return [list(column) for column in zip(*records, strict=True)] if records else [[] for _ in range(width)]
+
+
+def _plain(headers: Any) -> dict[str, Any]:
+    """Headers as JSON: what JSON cannot hold is shown as text."""
+    return {str(key): value if isinstance(value, str | int | float | bool | None) else str(value)
+            for key, value in dict(headers).items()}  # fmt: skip

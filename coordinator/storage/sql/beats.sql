@@ -1,0 +1,50 @@
+-- name: beat
+-- Heartbeats take no lock: they write this table only, and only forward.
+UPDATE worker_liveness l
+   SET last_seen_at = clock_timestamp(), last_seq = b.seq, stats = coalesce(b.stats, l.stats),
+       open_sessions = b.open_sessions, last_activity_at = coalesce(b.last_activity_at, l.last_activity_at)
+  FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::jsonb[], $5::bigint[], $6::timestamptz[])
+       AS b(worker_id, epoch, seq, stats, open_sessions, last_activity_at)
+ WHERE l.worker_id = b.worker_id AND l.epoch = b.epoch AND l.last_seq < b.seq;
+
+-- name: logs
+-- Chunks of attempts that are their sender's, once each, as long as the attempt's log has room.
+WITH chunks AS (
+    SELECT DISTINCT ON (u.task_id, u.attempt, u.chunk)
+           (a.assigned_at AT TIME ZONE 'UTC')::date AS day, u.task_id, u.attempt, u.chunk, u.text
+      FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::bigint[], $5::text[])
+           AS u(worker_id, task_id, attempt, chunk, text)
+      JOIN attempts a ON a.task_id = u.task_id AND a.attempt = u.attempt AND a.worker_id = u.worker_id
+      LEFT JOIN log_sizes s ON s.task_id = u.task_id AND s.attempt = u.attempt
+     WHERE coalesce(s.bytes, 0) < $6),
+stored AS (
+    INSERT INTO logs (day, task_id, attempt, chunk, text) SELECT * FROM chunks
+    ON CONFLICT DO NOTHING
+    RETURNING task_id, attempt, octet_length(text) AS bytes)
+INSERT INTO log_sizes (task_id, attempt, bytes, truncated)
+SELECT task_id, attempt, sum(bytes), sum(bytes) >= $6 FROM stored GROUP BY task_id, attempt
+ON CONFLICT (task_id, attempt) DO UPDATE
+   SET bytes = log_sizes.bytes + excluded.bytes, truncated = log_sizes.bytes + excluded.bytes >= $6;
+
+-- name: coordinator_here
+INSERT INTO coordinators (id, software, listening_since) VALUES ($1, $2, clock_timestamp())
+ON CONFLICT (id) DO UPDATE
+   SET software = excluded.software, started_at = excluded.started_at, seen_at = excluded.seen_at,
+       listening_since = excluded.listening_since;
+
+-- name: coordinator_alive
+-- $2: its ear was interrupted since it last said so, and silence counts from now.
+UPDATE coordinators
+   SET seen_at = clock_timestamp(),
+       listening_since = CASE WHEN $2 THEN clock_timestamp() ELSE listening_since END
+ WHERE id = $1;
+
+-- name: coordinator_gone
+DELETE FROM coordinators WHERE id = $1 OR seen_at < clock_timestamp() - interval '1 day';
+
+-- name: log_partitions
+SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+ WHERE i.inhparent = 'logs'::regclass AND c.relname <> 'logs_default';
+
+-- name: today
+SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date;

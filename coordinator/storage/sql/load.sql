@@ -1,0 +1,133 @@
+-- name: begin
+-- The farm's lock, then the time: one transaction at a time changes jobs, tasks and attempts.
+WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock($1))
+SELECT clock_timestamp() AS now FROM locked;
+
+-- name: workers
+SELECT w.*, l.last_seen_at
+  FROM workers w JOIN worker_liveness l ON l.worker_id = w.id
+ WHERE w.id = ANY($1::text[]);
+
+-- name: worker_count
+SELECT count(*) FROM workers WHERE connection IN ('online', 'suspect');
+
+-- name: listening_since
+-- Since when every coordinator that is alive hears the workers; null when none has said so.
+SELECT max(listening_since) FROM coordinators WHERE seen_at > clock_timestamp() - interval '45 seconds';
+
+-- name: silent_workers
+-- $1: seconds of silence that are worth a look.
+SELECT w.id
+  FROM workers w JOIN worker_liveness l ON l.worker_id = w.id
+ WHERE w.connection IN ('online', 'suspect')
+   AND l.last_seen_at < clock_timestamp() - make_interval(secs => $1);
+
+-- name: known_kinds
+SELECT DISTINCT kind FROM workers, unnest(kinds) AS kind;
+
+-- name: held_attempts
+SELECT * FROM attempts WHERE worker_id = ANY($1::text[]) AND state <> 'ended';
+
+-- name: attempts
+SELECT a.*
+  FROM unnest($1::bigint[], $2::integer[]) AS named(task_id, attempt)
+  JOIN attempts a ON a.task_id = named.task_id AND a.attempt = named.attempt;
+
+-- name: live_or_accepted_attempts
+SELECT * FROM attempts WHERE task_id = ANY($1::bigint[]) AND (state <> 'ended' OR accepted);
+
+-- name: tasks
+SELECT id, job_id, group_id, spec_id, state, priority, run, attempt, accepted_attempt, failures, losses, retries,
+       failed_on, unmet, not_before, reason
+  FROM tasks WHERE id = ANY($1::bigint[]);
+
+-- name: dependents
+SELECT needs, task_id, promoted FROM dependencies WHERE needs = ANY($1::bigint[]);
+
+-- name: due_tasks
+SELECT id FROM tasks WHERE state = 'scheduled' AND not_before <= $1 ORDER BY not_before LIMIT $2;
+
+-- name: undelivered
+-- Assigned, and no sign of life since it was sent: after 2 s, then 4, 8, … up to 64.
+SELECT a.task_id, a.attempt
+  FROM attempts a JOIN workers w ON w.id = a.worker_id
+ WHERE a.state = 'assigned'
+   AND w.connection = 'online'
+   AND a.sent_at < $1::timestamptz - make_interval(secs => 2.0 ^ least(a.sends, 6))
+ ORDER BY a.sent_at LIMIT $2;
+
+-- name: slice
+SELECT id FROM tasks WHERE job_id = $1 AND state = ANY($2::text[]) ORDER BY id LIMIT $3;
+
+-- name: jobs
+SELECT * FROM jobs WHERE id = ANY($1::bigint[]);
+
+-- name: jobs_by_key
+SELECT id, key FROM jobs WHERE key = ANY($1::text[]);
+
+-- name: groups
+SELECT id, job_id, class_id, ready FROM groups WHERE id = ANY($1::bigint[]);
+
+-- name: groups_of_jobs
+SELECT id, job_id, class_id, ready FROM groups WHERE job_id = ANY($1::bigint[]);
+
+-- name: parked
+SELECT * FROM parked WHERE id = ANY($1::bigint[]) FOR UPDATE;
+
+-- name: duties
+SELECT name, last_run_at FROM duties WHERE name = ANY($1::text[]);
+
+-- name: unfinished_work
+-- Large jobs that a coordinator left half grown or half canceled.
+SELECT id, expanded < total AS growing FROM jobs
+ WHERE (expanded < total OR state = 'canceling') LIMIT 100;
+
+-- name: classes
+SELECT * FROM classes WHERE id = ANY($1::bigint[]);
+
+-- name: groups_with_work
+SELECT g.id, g.job_id, g.class_id, g.ready, j.priority
+  FROM groups g JOIN jobs j ON j.id = g.job_id
+ WHERE g.ready > 0 AND j.cancel_requested_at IS NULL;
+
+-- name: workers_taking_work
+-- $1: these workers, or all when null.
+SELECT w.*, l.last_seen_at
+  FROM workers w JOIN worker_liveness l ON l.worker_id = w.id
+ WHERE w.connection = 'online' AND w.duty = 'awake'
+   AND (w.requested_state IS NULL OR w.requested_state = 'awake')
+   AND ($1::text[] IS NULL OR w.id = ANY($1));
+
+-- name: load_of_workers
+SELECT worker_id, class_id, count(*)::integer AS held
+  FROM attempts WHERE worker_id = ANY($1::text[]) AND state <> 'ended'
+ GROUP BY worker_id, class_id;
+
+-- name: ready_tasks
+-- $1, $2: groups, and how many tasks of each.
+SELECT t.*
+  FROM unnest($1::bigint[], $2::integer[]) AS look(group_id, most)
+ CROSS JOIN LATERAL (
+       SELECT id, job_id, group_id, spec_id, state, priority, run, attempt, accepted_attempt, failures, losses, retries,
+              failed_on, unmet, not_before, reason
+         FROM tasks
+        WHERE group_id = look.group_id AND state = 'ready'
+        ORDER BY priority DESC, id
+        LIMIT look.most) AS t;
+
+-- name: specs
+SELECT id, job_id, name, first_task, is_array, array_values, after, body FROM specs WHERE id = ANY($1::bigint[]);
+
+-- name: next_specs
+-- The specs of a job's tasks from number $2 on.
+SELECT id, group_id, name, first_task, count, priority, retries, after
+  FROM specs WHERE job_id = $1 AND first_task + count > $2
+ ORDER BY first_task LIMIT $3;
+
+-- name: accepted_in
+-- Of the tasks in these ranges, the completed ones.
+SELECT t.id, t.accepted_attempt, a.promoted_at IS NOT NULL AS promoted
+  FROM unnest($1::bigint[], $2::bigint[]) AS range(first, last)
+  JOIN tasks t ON t.id BETWEEN range.first AND range.last
+  JOIN attempts a ON a.task_id = t.id AND a.attempt = t.accepted_attempt
+ WHERE t.state = 'completed';

@@ -1,0 +1,118 @@
+-- name: tasks
+UPDATE tasks t
+   SET state = u.state, run = u.run, attempt = u.attempt, accepted_attempt = u.accepted_attempt,
+       failures = u.failures, losses = u.losses, failed_on = string_to_array(u.failed_on, ','), unmet = u.unmet,
+       not_before = u.not_before, reason = u.reason, changed_at = $1
+  FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::integer[], $6::integer[], $7::smallint[], $8::smallint[],
+              $9::text[], $10::integer[], $11::timestamptz[], $12::text[])
+       AS u(id, state, run, attempt, accepted_attempt, failures, losses, failed_on, unmet, not_before, reason)
+ WHERE t.id = u.id;
+
+-- name: attempts
+UPDATE attempts a
+   SET epoch = u.epoch, state = u.state, ending = u.ending, accepted = u.accepted, seen_seq = u.seen_seq,
+       sent_at = u.sent_at, sends = u.sends, started_at = u.started_at, ended_at = u.ended_at,
+       promoted_at = u.promoted_at, exit_code = u.exit_code, error = u.error, result = u.result, run_s = u.run_s,
+       done = u.done, total = u.total, activity = u.activity
+  FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::text[], $5::text[], $6::boolean[], $7::bigint[],
+              $8::timestamptz[], $9::smallint[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
+              $13::integer[], $14::text[], $15::jsonb[], $16::double precision[], $17::bigint[], $18::bigint[],
+              $19::text[])
+       AS u(task_id, attempt, epoch, state, ending, accepted, seen_seq, sent_at, sends, started_at, ended_at,
+            promoted_at, exit_code, error, result, run_s, done, total, activity)
+ WHERE a.task_id = u.task_id AND a.attempt = u.attempt;
+
+-- name: jobs
+UPDATE jobs j
+   SET state = u.state, expanded = u.expanded, n_blocked = u.n_blocked, n_scheduled = u.n_scheduled,
+       n_ready = u.n_ready, n_assigned = u.n_assigned, n_running = u.n_running, n_completed = u.n_completed,
+       n_failed = u.n_failed, n_canceled = u.n_canceled, cancel_requested_at = u.cancel_requested_at,
+       cancel_reason = u.cancel_reason, finished_at = u.finished_at
+  FROM unnest($1::bigint[], $2::text[], $3::integer[], $4::integer[], $5::integer[], $6::integer[], $7::integer[],
+              $8::integer[], $9::integer[], $10::integer[], $11::integer[], $12::timestamptz[], $13::text[],
+              $14::timestamptz[])
+       AS u(id, state, expanded, n_blocked, n_scheduled, n_ready, n_assigned, n_running, n_completed, n_failed,
+            n_canceled, cancel_requested_at, cancel_reason, finished_at)
+ WHERE j.id = u.id;
+
+-- name: groups
+UPDATE groups g SET ready = u.ready FROM unnest($1::bigint[], $2::integer[]) AS u(id, ready) WHERE g.id = u.id;
+
+-- name: worker
+INSERT INTO workers (id, protocol, connection, duty, epoch, instance, boot_id, software, platform, kinds, queues, tags,
+                     labels, zone, slots, cpus, memory_mb, gpus, can_restart, requested_state, requested_lazy,
+                     requested_reason, requested_by, requested_instance, reason, online_at, changed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+        $25, $26, $26)
+ON CONFLICT (id) DO UPDATE
+   SET protocol = excluded.protocol, connection = excluded.connection, duty = excluded.duty, epoch = excluded.epoch,
+       instance = excluded.instance, boot_id = excluded.boot_id, software = excluded.software,
+       platform = excluded.platform, kinds = excluded.kinds, queues = excluded.queues, tags = excluded.tags,
+       labels = excluded.labels, zone = excluded.zone, slots = excluded.slots, cpus = excluded.cpus,
+       memory_mb = excluded.memory_mb, gpus = excluded.gpus, can_restart = excluded.can_restart,
+       requested_state = excluded.requested_state, requested_lazy = excluded.requested_lazy,
+       requested_reason = excluded.requested_reason, requested_by = excluded.requested_by,
+       requested_instance = excluded.requested_instance, reason = excluded.reason,
+       online_at = CASE WHEN workers.epoch = excluded.epoch THEN workers.online_at ELSE excluded.online_at END,
+       changed_at = excluded.changed_at;
+
+-- name: seen
+-- A worker said that it is here: its silence starts anew, and so does the count of its envelopes.
+INSERT INTO worker_liveness (worker_id, epoch, last_seen_at, last_seq)
+SELECT u.worker_id, u.epoch, $1, u.seq FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS u(worker_id, epoch, seq)
+ON CONFLICT (worker_id) DO UPDATE
+   SET epoch = excluded.epoch, last_seen_at = excluded.last_seen_at, last_seq = excluded.last_seq;
+
+-- name: outputs
+INSERT INTO outputs (task_id, attempt, name, size, digest, media_type, stored, location)
+SELECT DISTINCT ON (task_id, attempt, name) *
+  FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::boolean[], $8::text[])
+       AS u(task_id, attempt, name, size, digest, media_type, stored, location)
+ON CONFLICT (task_id, attempt, name) DO UPDATE
+   SET size = excluded.size, digest = excluded.digest, media_type = coalesce(excluded.media_type, outputs.media_type),
+       stored = excluded.stored OR (outputs.stored AND outputs.digest = excluded.digest),
+       location = coalesce(excluded.location, outputs.location);
+
+-- name: parkings
+INSERT INTO parked (queue, routing_key, body, headers, user_id, message_id, reason, field, detail)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::jsonb[], $5::text[], $6::text[], $7::text[], $8::text[],
+                     $9::text[]);
+
+-- name: close_parked
+UPDATE parked p SET state = u.state, closed_at = $1, closed_by = u.actor
+  FROM unnest($2::bigint[], $3::text[], $4::text[]) AS u(id, state, actor)
+ WHERE p.id = u.id;
+
+-- name: duties
+INSERT INTO duties (name, last_run_at) SELECT name, $1 FROM unnest($2::text[]) AS name
+ON CONFLICT (name) DO UPDATE SET last_run_at = excluded.last_run_at;
+
+-- name: add_classes
+INSERT INTO classes (fingerprint, queue, kind, tags, labels, zone, slots, cpus, memory_mb, gpus)
+SELECT u.fingerprint, u.queue, u.kind, string_to_array(u.tags, ','), string_to_array(u.labels, ','), u.zone, u.slots,
+       u.cpus, u.memory_mb, u.gpus
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[],
+              $8::double precision[], $9::bigint[], $10::integer[])
+       AS u(fingerprint, queue, kind, tags, labels, zone, slots, cpus, memory_mb, gpus)
+ON CONFLICT (fingerprint) DO NOTHING;
+
+-- name: class_ids
+SELECT id, fingerprint FROM classes WHERE fingerprint = ANY($1::text[]);
+
+-- name: reserve_tasks
+-- The last of $1 new task numbers in a row. Safe because the farm's lock is held.
+SELECT setval('task_ids', nextval('task_ids') + $1 - 1);
+
+-- name: add_job
+INSERT INTO jobs (name, key, submitter, queue, priority, state, total, first_task, submitted_at)
+VALUES ($1, $2, $3, $4, $5, 'active', $6, $7, $8) RETURNING id;
+
+-- name: add_groups
+INSERT INTO groups (job_id, class_id) SELECT $1, class_id FROM unnest($2::bigint[]) AS class_id
+RETURNING id, job_id, class_id, ready;
+
+-- name: add_specs
+INSERT INTO specs (job_id, group_id, name, first_task, count, is_array, array_values, priority, retries, after, body)
+SELECT $1, u.* FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::integer[], $6::boolean[], $7::jsonb[],
+                           $8::smallint[], $9::smallint[], $10::jsonb[], $11::jsonb[]) AS u
+RETURNING id, first_task;

@@ -1,0 +1,32 @@
+"""The store: transactions under the farm's lock, and what needs no lock (heartbeats, logs, the coordinator's own row)."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import asyncpg
+
+from coordinator.operations.ledger import Ledger
+from coordinator.storage.pool import ACQUIRE_TIMEOUT_S, translate
+from coordinator.storage.transaction import LOAD, Caches, PostgresTransaction
+
+#: The farm's advisory lock.
+LOCK: Final = 0x6661726D
+
+
+class PostgresStore:
+    """Implements `operations.store.Store` on a pool."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._caches = Caches()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PostgresTransaction]:
+        """A transaction under the farm's lock, committed at the end of the block."""
+        try:
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection, connection.transaction():
+                now = await connection.fetchval(LOAD["begin"], LOCK)
+                yield PostgresTransaction(connection, Ledger(now), self._caches)
+        except Exception as error:
+            raise translate(error) from error

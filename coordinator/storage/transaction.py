@@ -1,0 +1,284 @@
+"""One transaction under the farm's lock: loads what a batch wants, writes what it changed."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import asyncpg
+from cachetools import LRUCache
+
+from coordinator.domain.attempt import Attempt
+from coordinator.domain.matching import Candidate, Group, TaskClass
+from coordinator.domain.template import element_name, fill
+from coordinator.domain.worker import Worker
+from coordinator.operations.jobs import SLICE, Draft, Growing, Grown
+from coordinator.operations.ledger import Dependent, GroupRow, Ledger, ParkedMessage, Wanted
+from coordinator.operations.ports import Delivery
+from coordinator.operations.store import Order
+from coordinator.storage import growing, rows, saving
+from coordinator.storage.queries import load
+
+LOAD: Final = load("load")
+#: Seconds of silence below which nobody needs a look.
+SILENCE_S: Final = 2.0
+MOST_DUE: Final = 2000
+
+
+class Caches:
+    """What never changes once it is written: classes and specs, by number."""
+
+    def __init__(self) -> None:
+        self.classes: dict[int, TaskClass] = {}
+        self.specs: LRUCache[int, asyncpg.Record] = LRUCache(maxsize=4096)
+
+
+class PostgresTransaction:
+    """Implements `operations.store.Transaction` on one connection."""
+
+    def __init__(self, connection: asyncpg.Connection, ledger: Ledger, caches: Caches) -> None:
+        self._connection = connection
+        self._ledger = ledger
+        self._caches = caches
+
+    # --- loading -------------------------------------------------------------------------------------------
+
+    async def load(self, wanted: Wanted) -> Ledger:
+        """All rows that *wanted* names."""
+        ledger = self._ledger
+        await self._load_by_time(wanted)
+        await self._load_slices(wanted)
+        if wanted.holders:
+            for name in wanted.holders:
+                ledger.held[name] = {}
+            for row in await self._fetch("held_attempts", list(wanted.holders)):
+                ledger.add_attempt(rows.attempt(row))
+        await self._load_attempts(wanted)
+        await self._load_tasks(wanted)
+        wanted.workers |= wanted.holders | {one.worker_id for one in ledger.attempts.values()}
+        await self._load_workers(wanted.workers)
+        if wanted.holders or wanted.silent:
+            ledger.worker_count = await self._connection.fetchval(LOAD["worker_count"])
+        if wanted.keys or wanted.kinds:
+            await self._load_for_submission(wanted)
+        if wanted.parked:
+            for row in await self._fetch("parked", list(wanted.parked)):
+                ledger.parked[row["id"]] = _parked(row)
+        if wanted.duties:
+            ledger.duties = {
+                row["name"]: row["last_run_at"] for row in await self._fetch("duties", list(wanted.duties))
+            }
+        return ledger
+
+    async def _load_by_time(self, wanted: Wanted) -> None:
+        ledger = self._ledger
+        if wanted.due:
+            ledger.due = [row["id"] for row in await self._fetch("due_tasks", ledger.now, MOST_DUE)]
+            wanted.tasks.update(ledger.due)
+        if wanted.undelivered:
+            ledger.undelivered = [
+                (row["task_id"], row["attempt"]) for row in await self._fetch("undelivered", ledger.now, MOST_DUE)
+            ]
+            wanted.attempts.update(ledger.undelivered)
+        if wanted.silent:
+            ledger.silent = [row["id"] for row in await self._fetch("silent_workers", SILENCE_S)]
+            wanted.holders.update(ledger.silent)
+            since = await self._connection.fetchval(LOAD["listening_since"])
+            ledger.listening_since = since or ledger.now
+
+    async def _load_slices(self, wanted: Wanted) -> None:
+        for job, states in wanted.slices.items():
+            found = await self._fetch("slice", job, [state.value for state in states], SLICE)
+            self._ledger.slices[job] = [row["id"] for row in found]
+            wanted.tasks.update(self._ledger.slices[job])
+            wanted.dependents_of.update(self._ledger.slices[job])
+            wanted.jobs.add(job)
+
+    async def _load_attempts(self, wanted: Wanted) -> None:
+        ledger = self._ledger
+        named = [key for key in wanted.attempts if key not in ledger.attempts]
+        if named:
+            tasks, numbers = zip(*named, strict=True)
+            for row in await self._fetch("attempts", list(tasks), list(numbers)):
+                ledger.add_attempt(rows.attempt(row))
+        if wanted.tasks:
+            for row in await self._fetch("live_or_accepted_attempts", list(wanted.tasks)):
+                if (row["task_id"], row["attempt"]) not in ledger.attempts:
+                    ledger.add_attempt(rows.attempt(row))
+
+    async def _load_tasks(self, wanted: Wanted) -> None:
+        ledger = self._ledger
+        if wanted.dependents_of:
+            for row in await self._fetch("dependents", list(wanted.dependents_of)):
+                ledger.dependents.setdefault(row["needs"], []).append(Dependent(row["task_id"], row["promoted"]))
+                wanted.tasks.add(row["task_id"])
+        wanted.tasks.update(one.task_id for one in ledger.attempts.values())
+        if wanted.tasks:
+            for row in await self._fetch("tasks", list(wanted.tasks)):
+                ledger.add_task(rows.task(row))
+        await self._load_jobs_of(ledger.tasks.values(), wanted.jobs)
+
+    async def _load_jobs_of(self, tasks: Iterable[Any], also: Collection[int] = ()) -> None:
+        ledger = self._ledger
+        jobs, groups = set(also), set()
+        for task in tasks:
+            jobs.add(task.job_id)
+            groups.add(task.group_id)
+        jobs -= ledger.jobs.keys()
+        groups -= ledger.groups.keys()
+        if jobs:
+            for row in await self._fetch("jobs", list(jobs)):
+                ledger.jobs[row["id"]] = rows.job(row)
+        if groups:
+            for row in await self._fetch("groups", list(groups)):
+                ledger.groups[row["id"]] = GroupRow(*row)
+
+    async def _load_workers(self, names: Collection[str]) -> None:
+        if names:
+            for row in await self._fetch("workers", list(names)):
+                self._know(row)
+
+    def _know(self, row: asyncpg.Record) -> Worker:
+        ledger = self._ledger
+        worker = ledger.workers.get(row["id"])
+        if worker is None:
+            worker = ledger.workers[row["id"]] = rows.worker(row)
+            ledger.last_seen[worker.id] = row["last_seen_at"]
+        return worker
+
+    async def _load_for_submission(self, wanted: Wanted) -> None:
+        ledger = self._ledger
+        if wanted.keys:
+            for row in await self._fetch("jobs_by_key", list(wanted.keys)):
+                ledger.job_keys[row["key"]] = row["id"]
+            await self._load_jobs_of((), list(ledger.job_keys.values()))
+        if wanted.kinds:
+            ledger.known_kinds = frozenset(row["kind"] for row in await self._fetch("known_kinds"))
+
+    # --- jobs ----------------------------------------------------------------------------------------------
+
+    async def insert_jobs(self, ledger: Ledger, drafts: Sequence[Draft]) -> list[Growing]:
+        """Number the drafts and insert their jobs, classes, groups and specs."""
+        return await growing.insert_jobs(self._connection, ledger, drafts)
+
+    async def growing(self, ledger: Ledger, jobs: Collection[int]) -> list[Growing]:
+        """The jobs with the specs of their next tasks."""
+        await self._load_jobs_of((), jobs)
+        return await growing.growing(self._connection, ledger, jobs)
+
+    async def insert_tasks(self, grown: Grown) -> None:
+        """Insert tasks and dependencies."""
+        await growing.insert_tasks(self._connection, grown)
+
+    # --- assignment ----------------------------------------------------------------------------------------
+
+    async def groups_with_work(self) -> list[Group]:
+        """The groups with ready tasks, of jobs that are not being canceled."""
+        found = await self._fetch("groups_with_work")
+        return [Group(row["id"], row["job_id"], row["class_id"], row["priority"], row["ready"]) for row in found]
+
+    async def classes(self, ids: Collection[int]) -> dict[int, TaskClass]:
+        """Requirement classes by number."""
+        known = self._caches.classes
+        missing = [number for number in ids if number not in known]
+        if missing:
+            known.update((row["id"], rows.task_class(row)) for row in await self._fetch("classes", missing))
+        return {number: known[number] for number in ids}
+
+    async def workers_with_load(self, names: Collection[str] | None) -> list[tuple[Worker, dict[int, int]]]:
+        """Workers that take work, each with class -> held attempts."""
+        found = await self._fetch("workers_taking_work", None if names is None else list(names))
+        workers = [self._know(row) for row in found]
+        load_of: dict[str, dict[int, int]] = {worker.id: {} for worker in workers}
+        for row in await self._fetch("load_of_workers", list(load_of)) if workers else ():
+            load_of[row["worker_id"]][row["class_id"]] = row["held"]
+        return [(worker, load_of[worker.id]) for worker in workers]
+
+    async def ready_tasks(self, ledger: Ledger, looks: Mapping[int, int]) -> list[Candidate]:
+        """The best ready tasks of each group, loaded into *ledger*."""
+        found = await self._fetch("ready_tasks", list(looks), list(looks.values()))
+        tasks = [rows.task(row) for row in found]
+        await self._load_jobs_of(tasks)
+        for task in tasks:
+            ledger.tasks.setdefault(task.id, task)
+        return [
+            Candidate(
+                task.id,
+                ledger.groups[task.group_id].class_id,
+                ledger.jobs[task.job_id].priority,
+                task.priority,
+                frozenset(task.failed_on),
+            )
+            for task in tasks
+        ]
+
+    async def orders(self, attempts: Sequence[Attempt]) -> list[Order]:
+        """What each of *attempts* is told."""
+        tasks = self._ledger.tasks
+        specs = self._caches.specs
+        needed = {tasks[one.task_id].spec_id for one in attempts}
+        found = {number: specs[number] for number in needed if number in specs}
+        missing = needed - found.keys()
+        if missing:
+            found.update((row["id"], row) for row in await self._fetch("specs", list(missing)))
+            for number in missing:
+                specs[number] = found[number]
+        accepted = await self._accepted([need for row in found.values() for need in row["after"]])
+        return [_order(tasks[one.task_id].job_id, found[tasks[one.task_id].spec_id], one.task_id, accepted)
+                for one in attempts]  # fmt: skip
+
+    async def _accepted(self, needs: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+        ranges = {(need["first"], need["first"] + need["count"] - 1) for need in needs}
+        if not ranges:
+            return {}
+        firsts, lasts = zip(*ranges, strict=True)
+        return {
+            row["id"]: row["accepted_attempt"] for row in await self._fetch("accepted_in", list(firsts), list(lasts))
+        }
+
+    # --- writing -------------------------------------------------------------------------------------------
+
+    async def save(self, ledger: Ledger) -> None:
+        """Write what is dirty and forget that it was."""
+        await saving.save(self._connection, ledger)
+
+    async def finish(self, ledger: Ledger) -> None:
+        """Write what is only ever added."""
+        await saving.finish(self._connection, ledger)
+
+    async def _fetch(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
+        return await self._connection.fetch(LOAD[name], *arguments)
+
+
+def _order(job_id: int, spec: asyncpg.Record, task: int, accepted: Mapping[int, int]) -> Order:
+    """One attempt's order, with the places of its array element filled."""
+    name, body, filled = spec["name"], spec["body"], False
+    if spec["is_array"]:
+        index = task - spec["first_task"]
+        value = spec["array_values"][index] if spec["array_values"] is not None else index
+        name = element_name(name, index, value)
+        filled = body["has_places"]
+        if filled:
+            body = fill(body, index, value)
+    inputs = [
+        (
+            need["name"],
+            need["first"],
+            [accepted[number] for number in range(need["first"], need["first"] + need["count"])],
+        )
+        for need in spec["after"]
+        if need["first"] in accepted
+    ]
+    return Order(job_id, spec["id"], name, body, filled, inputs)
+
+
+def _parked(row: asyncpg.Record) -> ParkedMessage:
+    delivery = Delivery(
+        queue=row["queue"],
+        routing_key=row["routing_key"],
+        body=row["body"],
+        channel=0,
+        tag=0,
+        user_id=row["user_id"],
+        message_id=row["message_id"],
+        headers=row["headers"],
+    )
+    return ParkedMessage(row["id"], row["state"], delivery)
