@@ -21,7 +21,7 @@ _QUOTED_LINES: Final = 5
 
 
 class PartError(LocalServiceError):
-    """A process of the farm does not do what it should; the first line says which and what, the others quote its log."""
+    """A process of the farm does not do what it should: the first line says what, the others quote its log."""
 
 
 class Part:
@@ -67,9 +67,9 @@ class Part:
         over = loop.create_future()
         with contextlib.suppress(ProcessLookupError):
             sign = os.pidfd_open(pid)
-            loop.add_reader(sign, lambda: over.done() or over.set_result(None))
+            loop.add_reader(sign, over.cancel)
             try:
-                await over
+                await asyncio.wait([over])
             finally:
                 loop.remove_reader(sign)
                 os.close(sign)
@@ -101,7 +101,7 @@ class Part:
         """The error that says *what* is wrong with it."""
         words = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         last = [f"    {line}" for line in words if line.strip()][-_QUOTED_LINES:] or ["    (it said nothing)"]
-        return PartError("\n".join([f"{self.name} {what}; its last words (all of them in {self.log}):", *last]))
+        return PartError("\n".join([f"{self.name} {what}; the end of its log:", *last]))
 
     def _remember_family(self) -> None:
         """Processes that it started: they lose their parent when it is killed, and must not be lost to us."""

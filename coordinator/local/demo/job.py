@@ -18,21 +18,18 @@ _JOIN_STEPS: Final = 3
 
 def zoom(frames: int, samples: int) -> JobSpec:
     """A zoom of *frames* frames, each pixel of which is the mean of *samples* x *samples* points."""
+    all_frames = f"--frames={frames}"
     frame = TaskSpec(
         name="frame",
         kind="exec",
         array=Array(count=frames),
-        commands=[
-            _program("frame.py", _FRAME_STEPS, "--frame={{index}}", f"--frames={frames}", f"--samples={samples}")
-        ],
+        commands=[_program("frame.py", _FRAME_STEPS, "--frame={{index}}", all_frames, f"--samples={samples}")],
     )
     join = TaskSpec(
         name="join",
         kind="exec",
         after=[Dependency(task=frame.name)],
-        commands=[
-            _program("join.py", _JOIN_STEPS, f"--frames={frames}", f"--animation={ANIMATION}", f"--sheet={SHEET}")
-        ],
+        commands=[_program("join.py", _JOIN_STEPS, all_frames, f"--animation={ANIMATION}", f"--sheet={SHEET}")],
         promote=PROMOTED,
     )
     return JobSpec(name=f"fractal zoom, {frames} frames", tasks=[frame, join], submitter="demo")

@@ -29,8 +29,9 @@ def sentences(ending: Ending) -> Iterator[str]:
     """The summary, line by line."""
     tally = ending.tally
     yield f"tasks      {tally.tasks}, completed {tally.completed}"
-    repeated = tally.attempts - tally.tasks
-    yield f"attempts   {tally.attempts}: accepted {tally.accepted}, lost {tally.lost}, other {_other(tally)}; repeated {repeated}"
+    others = tally.attempts - tally.accepted - tally.lost
+    yield f"attempts   {tally.attempts}: {tally.accepted} accepted, {tally.lost} lost, {others} ended otherwise"
+    yield f"repeated   {tally.attempts - tally.tasks}"
     if ending.kept:
         yield "promise    every task was accepted exactly once (counted in the database)"
     else:
@@ -42,7 +43,3 @@ def sentences(ending: Ending) -> Iterator[str]:
     yield f"time       {ending.seconds:.0f} s"
     yield f"animation  {ending.animation}"
     yield f"sheet      {ending.sheet} (the colour beneath a frame is its worker's)"
-
-
-def _other(tally: Tally) -> int:
-    return tally.attempts - tally.accepted - tally.lost
