@@ -64,6 +64,10 @@ async def test_a_killed_broker_comes_back_with_what_it_confirmed(own_services: O
     async with await aio_pika.connect(services.amqp_url) as connection:
         channel = await connection.channel()
         await channel.declare_queue("kept", durable=True, arguments={"x-queue-type": "quorum"})
+    # Not killed right away: RabbitMQ may forget who leads a quorum queue that is younger than a second.
+    services.rabbitmq.restart()
+    async with await aio_pika.connect(services.amqp_url) as connection:
+        channel = await connection.channel()
         await channel.default_exchange.publish(message, "kept")
         services.rabbitmq.kill()
     services.rabbitmq.start()
@@ -99,7 +103,7 @@ def test_rabbitmqctl_reaches_the_private_node(rabbitmq: Services) -> None:
     assert rabbitmq.rabbitmq
     rabbitmq.rabbitmq.ctl("add_user", "w-one", "secret")
     assert "w-one" in rabbitmq.rabbitmq.ctl("list_users")
-    with pytest.raises(LocalServiceError, match="rabbitmqctl add_user: .*exist"):
+    with pytest.raises(LocalServiceError, match=r"rabbitmqctl add_user: .*exist"):
         rabbitmq.rabbitmq.ctl("add_user", "w-one", "secret")
 
 
@@ -110,7 +114,7 @@ def test_all_private_servers_listen_on_loopback_only(own_services: OwnServices) 
     ours = {child.pid for child in psutil.Process().children(recursive=True)}
     listening = [c for c in psutil.net_connections("inet") if c.pid in ours and c.status == psutil.CONN_LISTEN]
     assert len(listening) >= 5
-    assert {connection.laddr[0] for connection in listening} <= {"127.0.0.1", "::1"}
+    assert {connection.laddr.ip for connection in listening if connection.laddr} <= {"127.0.0.1", "::1"}
 
 
 _STARTS_AND_WAITS = """
