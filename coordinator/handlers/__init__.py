@@ -1,1 +1,1 @@
-"""From deliveries to events: decode, check who sent it, and hand it to the inside. Plain functions; ROUTES in `routes`."""
+"""From deliveries to events: decode, check who sent it, hand it to the inside. Plain functions, one table: `routes`."""

@@ -19,7 +19,7 @@ PAUSE_S: Final = 1.0
 class Gatherer:
     """A sink whose content is handled in batches. On the database's trouble the batch waits; nothing is nacked."""
 
-    def __init__(self, handle: Callable[[Sequence[Delivery]], Awaitable[None]]) -> None:
+    def __init__(self, handle: Callable[[Sequence[Delivery]], Awaitable[Sequence[Delivery]]]) -> None:
         self._handle = handle
         self._waiting: deque[Delivery] = deque()
         self._arrived = asyncio.Event()
@@ -36,21 +36,17 @@ class Gatherer:
                 self._arrived.clear()
                 await self._arrived.wait()
             batch = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
-            await self._try(batch)
-            await intake.settle(batch)
+            await intake.settle(await self._try(batch))
 
-    async def _try(self, batch: Sequence[Delivery]) -> None:
+    async def _try(self, batch: Sequence[Delivery]) -> Sequence[Delivery]:
+        """Those that are dealt with; the others are with the writer, which settles them."""
         while True:
             try:
-                await self._handle(batch)
+                return await self._handle(batch)
             except StoreUnavailableError:
                 await asyncio.sleep(PAUSE_S)
             except Exception:
                 if len(batch) == 1:
                     log.exception("delivery_dropped", queue=batch[0].queue)
-                    return
-                for one in batch:
-                    await self._try([one])
-                return
-            else:
-                return
+                    return batch
+                return [done for one in batch for done in await self._try([one])]

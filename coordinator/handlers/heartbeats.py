@@ -6,9 +6,10 @@ from typing import Final, Protocol
 from coordinator.domain.attempt import Attempt
 from coordinator.domain.reconcile import compare
 from coordinator.domain.worker import Connection, Worker, fulfilled
+from coordinator.handlers.events import parked
 from coordinator.handlers.identity import Identities
 from coordinator.operations.inbox import Inbox, Item
-from coordinator.operations.ledger import Key, Parking
+from coordinator.operations.ledger import Key
 from coordinator.operations.ports import Courier, Delivery
 from coordinator.operations.store import Beat
 from coordinator.operations.workers import is_current
@@ -39,11 +40,11 @@ class Heartbeats:
         self._courier = courier
         self._lease_s = lease_s
 
-    async def handle(self, deliveries: Sequence[Delivery]) -> None:
+    async def handle(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         """Write the newest beat of each worker; put what differs into the inbox."""
-        newest = self._newest(deliveries)
+        newest, readable = self._newest(deliveries)
         if not newest:
-            return
+            return readable
         known = await self._ear.beat([_beat(message, event) for message, event in newest.values()])
         for message, event in newest.values():
             if _differs(message, event, known.get(message.worker)):
@@ -51,22 +52,28 @@ class Heartbeats:
             elif message.seq % ACKNOWLEDGE_EVERY == 0:
                 ack = BeatAck(seq=message.seq, lease_s=self._lease_s())
                 self._courier.send(message.worker, message.epoch, [ack])
+        return readable
 
-    def _newest(self, deliveries: Sequence[Delivery]) -> Mapping[str, tuple[FromWorker, WorkerHeartbeat]]:
+    def _newest(
+        self, deliveries: Sequence[Delivery]
+    ) -> tuple[Mapping[str, tuple[FromWorker, WorkerHeartbeat]], list[Delivery]]:
+        """The newest beat of each worker, and the deliveries that could be read."""
+        readable = []
         newest: dict[str, tuple[FromWorker, WorkerHeartbeat]] = {}
         for delivery in deliveries:
             try:
                 message, _unknown = decode_from_worker(delivery.body)
                 self._identities.check(delivery, message.worker, worker=True)
             except UndecodableError as error:
-                self._inbox.put([Item(Parking(delivery, error.reason, error.field, error.detail))])
+                self._inbox.put([parked(delivery, error)])
                 continue
+            readable.append(delivery)
             for event in message.events:
                 if isinstance(event, WorkerHeartbeat):
                     before = newest.get(message.worker)
                     if before is None or before[0].instance != message.instance or before[0].seq < message.seq:
                         newest[message.worker] = (message, event)
-        return newest
+        return newest, readable
 
 
 def _beat(message: FromWorker, event: WorkerHeartbeat) -> Beat:
@@ -87,7 +94,7 @@ def _differs(message: FromWorker, event: WorkerHeartbeat, known: tuple[Worker, d
     worker, held = known
     if not is_current(worker, message.instance, message.epoch) or worker.connection is Connection.SUSPECT:
         return True
-    if worker.duty != event.duty:
+    if worker.duty.value != event.duty.value:
         return True
     if worker.requested_state is not None and not fulfilled(worker.requested_state, worker.duty):
         return True

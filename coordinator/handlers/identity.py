@@ -9,7 +9,7 @@ from schemas.topology import sender_of
 
 @dataclass(frozen=True)
 class Identities:
-    """`shared`: every message must come from this broker user. None: from `w-<worker>` (or the submitter's own name)."""
+    """`shared_user`: who must have sent every message. None: `w-<worker>` must, or the submitter under its own name."""
 
     shared_user: str | None
 

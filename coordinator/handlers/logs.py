@@ -1,11 +1,11 @@
-"""Log chunks: stored once each, by attempts' own workers, on a queue of their own so that a flood delays nothing else."""
+"""Log chunks: stored once each, from attempts' own workers; a queue of their own, so that a flood delays nothing."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
+from coordinator.handlers.events import parked
 from coordinator.handlers.identity import Identities
-from coordinator.operations.inbox import Inbox, Item
-from coordinator.operations.ledger import Parking
+from coordinator.operations.inbox import Inbox
 from coordinator.operations.ports import Delivery
 from coordinator.operations.store import LogChunk
 from schemas.base import UndecodableError
@@ -28,16 +28,18 @@ class Logs:
         self._inbox = inbox
         self._identities = identities
 
-    async def handle(self, deliveries: Sequence[Delivery]) -> None:
+    async def handle(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         """Store all chunks in *deliveries*."""
-        chunks = []
+        chunks: list[tuple[str, LogChunk]] = []
+        readable = []
         for delivery in deliveries:
             try:
                 message, _unknown = decode_from_worker(delivery.body)
                 self._identities.check(delivery, message.worker, worker=True)
             except UndecodableError as error:
-                self._inbox.put([Item(Parking(delivery, error.reason, error.field, error.detail))])
+                self._inbox.put([parked(delivery, error)])
                 continue
+            readable.append(delivery)
             chunks.extend(
                 (message.worker, LogChunk(event.day, event.task, event.attempt, event.chunk, event.text))
                 for event in message.events
@@ -45,3 +47,4 @@ class Logs:
             )
         if chunks:
             await self._store.log(chunks)
+        return readable

@@ -33,6 +33,7 @@ class Inbox:
     def __init__(self) -> None:
         self._items: deque[Item] = deque()
         self._arrived = asyncio.Event()
+        self._emptied = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -46,6 +47,10 @@ class Inbox:
         """Add an event that nobody waits for."""
         self.put([Item(event)])
 
+    def holds(self, kind: type) -> bool:
+        """Whether an event of this kind is waiting."""
+        return any(type(item.event) is kind for item in self._items)
+
     async def ask(self, request: Request[Answer]) -> Answer:
         """Have *request* applied; its answer when it is committed, or `RefusedError`."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -57,4 +62,13 @@ class Inbox:
         while not self._items:
             self._arrived.clear()
             await self._arrived.wait()
-        return [self._items.popleft() for _ in range(min(most, len(self._items)))]
+        taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
+        if not self._items:
+            self._emptied.set()
+        return taken
+
+    async def empty(self) -> None:
+        """Wait until all was taken."""
+        while self._items:
+            self._emptied.clear()
+            await self._emptied.wait()

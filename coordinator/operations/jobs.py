@@ -1,8 +1,8 @@
 """What happens to jobs: taken, grown in slices, canceled, requeued.
 
-A submission is checked and drafted here; storage gives it its numbers; then its tasks are made, at most a slice of them
-in one transaction. A large cancel or requeue goes in slices too: the job says what is left to do, so that any coordinator
-can go on.
+A submission is checked and drafted here; storage gives it its numbers; then its tasks are made, at most a slice of
+them in one transaction. A large cancel goes in slices too: the job says what is left to do, so that any coordinator can
+go on.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """What one transaction knows of the farm, and what it changes.
 
-Storage loads the rows that a batch of events speaks of; operations change them in memory through the methods here, which
-keep the counters of jobs and groups, the history and the outgoing commands in step; storage writes back what is dirty,
-one statement per table.
+Storage loads the rows that a batch of events speaks of; operations change them in memory through the methods here,
+which keep the counters of jobs and groups, the history and the outgoing commands in step; storage writes back what is
+dirty, one statement per table.
 """
 
 from collections import defaultdict
@@ -191,6 +191,7 @@ class Ledger:
         if state is AttemptState.ENDED:
             attempt.ending = attempts.ending_of(attempt.state, event, reported)
             attempt.ended_at = self.now
+            self.counted["ending", attempt.ending] += 1
             self.capacity_at.add(attempt.worker_id)
             if attempt.worker_id in self.held:
                 self.held[attempt.worker_id].pop(key, None)

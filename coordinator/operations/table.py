@@ -40,7 +40,7 @@ SWEEP_EVERY: Final = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class Sweep:
-    """The duty of each second: what is due, what was not delivered, what is left of large jobs, what can be assigned."""
+    """The duty of each second: what is due, what was not delivered, what can be assigned."""
 
 
 @dataclass(frozen=True)

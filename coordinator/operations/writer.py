@@ -7,6 +7,7 @@ trouble the batch is kept and tried again: messages wait unacknowledged, people 
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ MOST_ITEMS: Final = 500
 PATIENCE_OF_PEOPLE_S: Final = 5.0
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 2.0
+#: Seconds that the end waits for what is under way.
+DRAIN_S: Final = 5.0
 
 
 class Observer(Protocol):
@@ -70,12 +73,23 @@ class Writer:
         self._settle = settle
         self._patience = patience
         self._observer = observer
+        self._busy = asyncio.Lock()
         self.healthy = True
 
     async def run(self) -> None:
         """For ever; cancel it between or inside batches, nothing is lost: what is not committed is not settled."""
         while True:
-            await self._apply(await self._inbox.take(MOST_ITEMS))
+            items = await self._inbox.take(MOST_ITEMS)
+            async with self._busy:
+                await self._apply(items)
+
+    async def drain(self) -> None:
+        """Wait until the inbox is empty and its last batch committed (a few seconds at most)."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await self._inbox.empty()
+                async with self._busy:
+                    pass
 
     async def _apply(self, items: list[Item]) -> None:
         """Apply *items*, come what may."""

@@ -1,8 +1,8 @@
-"""The store: transactions under the farm's lock, and what needs no lock (heartbeats, logs, the coordinator's own row)."""
+"""The store: transactions under the farm's lock."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, cast
 
 import asyncpg
 
@@ -27,6 +27,6 @@ class PostgresStore:
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection, connection.transaction():
                 now = await connection.fetchval(LOAD["begin"], LOCK)
-                yield PostgresTransaction(connection, Ledger(now), self._caches)
+                yield PostgresTransaction(cast("asyncpg.Connection", connection), Ledger(now), self._caches)
         except Exception as error:
             raise translate(error) from error

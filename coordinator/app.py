@@ -1,0 +1,254 @@
+"""The composition root: builds a coordinator out of its parts, runs them together, and ends them in order.
+
+Whatever stops it, nothing is lost: what is not committed was not acknowledged.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uvicorn
+from yarl import URL
+
+from coordinator.api import create_app
+from coordinator.config import Identity, Settings
+from coordinator.domain import liveness
+from coordinator.duties import partitions, presence, resume, sweep
+from coordinator.duties.periodic import every
+from coordinator.handlers.gather import Gatherer
+from coordinator.handlers.heartbeats import Heartbeats
+from coordinator.handlers.identity import Identities
+from coordinator.handlers.logs import Logs
+from coordinator.handlers.routes import Receiver
+from coordinator.meter import Meter
+from coordinator.operations.inbox import Inbox
+from coordinator.operations.ports import Delivery, Intake
+from coordinator.operations.replay import Desk
+from coordinator.operations.store import StoreUnavailableError
+from coordinator.operations.workers import Silence
+from coordinator.operations.writer import Writer
+from coordinator.storage.ear import PostgresEar
+from coordinator.storage.migrate import newest, revision
+from coordinator.storage.pool import open_pool
+from coordinator.storage.store import PostgresStore
+from coordinator.storage.views import Views
+from coordinator.telemetry import Telemetry, configure_logging
+from coordinator.transport import Broker, BrokerRefusedError, TopologyError
+from schemas import topology
+
+log = structlog.get_logger(__name__)
+
+SOFTWARE: Final = f"farmhand {version('farmhand')}"
+
+
+class StartError(Exception):
+    """The coordinator cannot start; the message says why and what to do (one line)."""
+
+
+class Coordinator:
+    """One coordinator: `run` returns when it was told to `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.name = settings.coordinator_id or f"{socket.gethostname()}-{os.getpid()}"
+        self.inbox = Inbox()
+        self.telemetry = Telemetry(version("farmhand"))
+        self._stopping = asyncio.Event()
+        self._patience = Silence(settings.heartbeat_s, settings.lost_after_s)
+
+    def stop(self) -> None:
+        """End in order: take nothing more, commit and acknowledge what is under way, say so to the world."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Run until stopped. Raises `StartError` when it cannot begin."""
+        settings = self.settings
+        await _require_schema(settings.database_url)
+        pool = await open_pool(settings.database_url)
+        try:
+            broker = Broker(settings.amqp_url, coordinator=self.name)
+            await broker.open()
+        except (BrokerRefusedError, TopologyError) as error:
+            await pool.close()
+            raise StartError(str(error)) from error
+        ear, store = PostgresEar(pool), PostgresStore(pool)
+        try:
+            await self._work(broker, ear, store, Views(pool))
+        finally:
+            with contextlib.suppress(StoreUnavailableError):
+                await ear.gone(self.name)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(3):
+                    await pool.close()
+            pool.terminate()
+
+    async def _work(self, broker: Broker, ear: PostgresEar, store: PostgresStore, views: Views) -> None:
+        settings, inbox, courier = self.settings, self.inbox, broker.courier
+        shared = URL(settings.amqp_url).user if settings.identity is Identity.SHARED else None
+        identities = Identities(shared)
+        receiver = Receiver(inbox, identities, courier)
+        beats = Gatherer(Heartbeats(ear, inbox, identities, courier, lambda: self._lease_s).handle)
+        logs = Gatherer(Logs(ear, inbox, identities).handle)
+        intakes: dict[str, Intake] = {
+            topology.EVENTS_QUEUE: broker.consume(topology.EVENTS, receiver.receive),
+            topology.PARKING_QUEUE: broker.consume(topology.PARKING, receiver.receive),
+            topology.HEARTBEATS_QUEUE: broker.consume(topology.HEARTBEATS, beats.receive),
+            topology.LOGS_QUEUE: broker.consume(topology.LOGS, logs.receive),
+        }
+
+        async def settle(deliveries: Sequence[Delivery]) -> None:
+            by_queue: dict[str, list[Delivery]] = {}
+            for delivery in deliveries:
+                by_queue.setdefault(delivery.queue, []).append(delivery)
+            for queue, some in by_queue.items():
+                await intakes[queue].settle(some)
+
+        meter = Meter(self.telemetry, lambda: (broker.connected, courier.counts))
+        writer = Writer(inbox, store, courier, settle, self._patience, meter)
+        desk = Desk(inbox, receiver.items)
+
+        def health() -> list[str]:
+            meter.refresh()
+            wrong = [] if writer.healthy else ["the database is not available"]
+            return wrong if broker.consuming else [*wrong, "the broker does not deliver"]
+
+        herald = presence.Herald(self.name, SOFTWARE, ear, broker)
+        sweeper = sweep.Sweeper(inbox, self._patience)
+        archivist = partitions.Archivist(ear, settings.log_retention_days)
+        resumer = resume.Resumer(inbox, ear)
+        web = create_app(
+            views=views,
+            ask=desk.ask,
+            health=health,
+            telemetry=self.telemetry,
+            blobs=settings.outputs_dir or Path(tempfile.gettempdir()) / "farmhand-outputs",
+            version=version("farmhand"),
+            coordinator=self.name,
+            api_token=settings.api_token.get_secret_value() if settings.api_token else None,
+        )
+        async with serving(web, settings), asyncio.TaskGroup() as group:
+            road = group.create_task(broker.run())
+            parts = [
+                group.create_task(writer.run()),
+                group.create_task(beats.run(intakes[topology.HEARTBEATS_QUEUE])),
+                group.create_task(logs.run(intakes[topology.LOGS_QUEUE])),
+                group.create_task(every(presence.EVERY_S, herald.announce)),
+                group.create_task(every(sweep.EVERY_S, sweeper.sweep)),
+                group.create_task(every(resume.EVERY_S, resumer.resume)),
+                group.create_task(every(partitions.EVERY_S, archivist.keep)),
+            ]
+            log.info("coordinator_ready", coordinator=self.name, http=f"{settings.http_host}:{settings.http_port}")
+            await self._stopping.wait()
+            log.info("coordinator_stopping", coordinator=self.name)
+            broker.stop_receiving()
+            await writer.drain()
+            for part in parts:
+                part.cancel()
+            await broker.close()
+            await road
+
+    @property
+    def _lease_s(self) -> float:
+        return liveness.lost_after_s(self.settings.heartbeat_s, self.settings.lost_after_s)
+
+
+@contextlib.asynccontextmanager
+async def serving(web: object, settings: Settings) -> AsyncIterator[None]:
+    """The HTTP server beside the rest. Raises `StartError` when its port cannot be had."""
+    listener = socket.socket(socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.http_host, settings.http_port))
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"cannot listen on {settings.http_host}:{settings.http_port} ({error.strerror}); "
+            "choose another with FARMHAND_HTTP_HOST and FARMHAND_HTTP_PORT"
+        ) from error
+    server = _Server(
+        uvicorn.Config(web, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=3)
+    )  # type: ignore[arg-type]
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the coordinator."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+        """Capture nothing."""
+        yield
+
+
+async def _require_schema(database_url: str) -> None:
+    try:
+        there = await revision(database_url)
+    except Exception as error:
+        raise StartError(f"cannot use the database: {_one_line(error)}; check FARMHAND_DATABASE_URL") from error
+    if there != newest():
+        raise StartError(
+            f"the database is at revision {there or 'none'}, this release needs {newest()}: run `farmhand migrate`"
+        )
+
+
+def _one_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+async def _run_until_signal(settings: Settings) -> None:
+    coordinator = Coordinator(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, coordinator.stop)
+    await coordinator.run()
+
+
+def run(settings: Settings) -> None:
+    """Run a coordinator in this process until SIGTERM or SIGINT. Raises `StartError`."""
+    configure_logging(settings.log_level, settings.log_format)  # type: ignore[arg-type]
+    uvloop = _uvloop()
+    with asyncio.Runner(loop_factory=uvloop) as runner:
+        runner.run(_run_until_signal(settings))
+
+
+def _uvloop():  # type: ignore[no-untyped-def]  # noqa: ANN202
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        return None
+    return new_event_loop
+
+
+async def check(settings: Settings) -> list[tuple[str, bool, str]]:
+    """Whether what the settings name can be used: (what, whether, details)."""
+    found = []
+    try:
+        there = await revision(settings.database_url)
+        found.append(("database", there == newest(), f"revision {there or 'none'}, needed {newest()}"))
+    except Exception as error:  # noqa: BLE001  (shown to a person)
+        found.append(("database", False, _one_line(error)))
+    try:
+        async with asyncio.timeout(5):
+            broker = Broker(settings.amqp_url, coordinator="check")
+            await broker.open()
+            await broker.close()
+        found.append(("broker", True, "connected, topology declared"))
+    except TimeoutError:
+        found.append(("broker", False, "no answer within 5 s"))
+    except Exception as error:  # noqa: BLE001  (shown to a person)
+        found.append(("broker", False, _one_line(error)))
+    return found

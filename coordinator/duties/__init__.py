@@ -1,0 +1,1 @@
+"""What is done by time: one duty a file, each a small function that `periodic` calls again and again."""

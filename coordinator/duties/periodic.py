@@ -1,0 +1,22 @@
+"""Runs duties: each in its own rhythm, until cancelled; a duty that fails is logged and comes again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from coordinator.operations.store import StoreUnavailableError
+
+log = structlog.get_logger(__name__)
+
+
+async def every(seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
+    """Run *duty* now and then every *seconds*."""
+    while True:
+        try:
+            await duty()
+        except StoreUnavailableError:
+            pass  # the writer says so already
+        except Exception:
+            log.exception("duty_failed", duty=getattr(duty, "__qualname__", str(duty)))
+        await asyncio.sleep(seconds)
