@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -35,11 +36,13 @@ class Part:
         self._env = dict(env)
         self._child: Child | None = None
         self._family: list[psutil.Process] = []
+        self.started_at = datetime.now(UTC)
 
     def start(self) -> None:
         """Start it. It must not be running."""
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.1"))
+        self.started_at = datetime.now(UTC)
         # SIGTERM: when we are gone it ends in good order, with all that it started.
         self._child = Child(Program(self.name, self._argv, self._env, self.log, death=signal.SIGTERM))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageSequence, PngImagePlugin
 
 from coordinator.local.demo import join
 
@@ -28,6 +28,11 @@ def a_frame(tmp_path: Path) -> Maker:
         return directory
 
     return make
+
+
+def count_of(picture: Image.Image) -> int:
+    """How many frames it has."""
+    return sum(1 for _ in ImageSequence.Iterator(picture))
 
 
 def test_frames_are_put_in_order(a_frame: Maker) -> None:
@@ -54,7 +59,7 @@ def test_the_animation_shows_each_frame_once(a_frame: Maker, tmp_path: Path) -> 
     frames = join.collect([a_frame(number) for number in range(5)], 5)
     join.animate(frames, tmp_path / "zoom.png")
     with Image.open(tmp_path / "zoom.png") as picture:
-        assert picture.n_frames == 5
+        assert count_of(picture) == 5
         shown = []
         for number in range(5):
             picture.seek(number)
@@ -77,7 +82,7 @@ def test_the_program_reads_all_its_inputs(a_frame: Maker, tmp_path: Path) -> Non
     program = [sys.executable, "-P", join.__file__, "--frames=3", "--animation=a.png", "--sheet=b.png"]
     subprocess.run(program, env=environment, capture_output=True, check=True)
     with Image.open(tmp_path / "a.png") as picture:
-        assert picture.n_frames == 3
+        assert count_of(picture) == 3
     with Image.open(tmp_path / "b.png") as sheet:
         assert sheet.size[0] > join.THUMBNAIL[0]
 

@@ -123,5 +123,7 @@ def test_the_job_is_frames_and_one_task_that_waits_for_all_of_them() -> None:
     assert job.total == 49
     frame, join = job.tasks
     assert [needed.task for needed in join.after] == [frame.name]
-    assert frame.commands[0].parameters["argv"][-3:] == ["--frame={{index}}", "--frames=48", "--samples=2"]
+    argv = frame.commands[0].parameters["argv"]
+    assert isinstance(argv, list)
+    assert argv[-3:] == ["--frame={{index}}", "--frames=48", "--samples=2"]
     assert join.promote is not None

@@ -1,0 +1,155 @@
+"""A farm on this machine for real use: it keeps its data, and starts again what ends by itself."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
+
+from coordinator.config import Settings
+from coordinator.local.errors import LocalServiceError
+from coordinator.local.farm import LocalFarm, Plan
+from coordinator.local.part import Part
+from coordinator.local.ports import LOOPBACK
+
+DEFAULT_PORT: Final = 8600
+_FIRST_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 60.0
+#: Who lives this long has started well.
+_WELL_S: Final = 60.0
+_LOOK_EVERY_S: Final = 1.0
+
+Say = Callable[[str], None]
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A server whose process can be seen; one in a container is the engine's affair."""
+
+    @property
+    def pid(self) -> int | None:
+        """None when it does not run."""
+
+    def restart(self) -> None:
+        """Start it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the farm is wanted."""
+
+    data_dir: Path
+    agents: int = 1
+    slots: int = 1
+    http_host: str = LOOPBACK
+    http_port: int = DEFAULT_PORT
+
+
+async def run(options: Options, say: Say) -> int:
+    """Run a farm until cancelled.
+
+    Raises:
+        LocalServiceError: it does not start; nothing is left running.
+    """
+    plan = Plan(
+        agents=options.agents,
+        slots=options.slots,
+        directory=options.data_dir,
+        http_host=options.http_host,
+        http_port=options.http_port,
+        settings=_given_settings(),
+    )
+    say(f"starting a farm in {options.data_dir}")
+    async with LocalFarm(plan, say=say) as farm:
+        for line in where_things_are(farm):
+            say(line)
+        try:
+            await _keep_alive(farm, say)
+        finally:
+            say("stopping: the agents hand back what they hold")
+    return 0
+
+
+def where_things_are(farm: LocalFarm) -> list[str]:
+    """What a person needs to know of a farm that has just started."""
+    plan = farm.plan
+    place = "" if farm.url == f"http://{LOOPBACK}:{DEFAULT_PORT}" else f"FARMHAND_URL={farm.url} "
+    return [
+        "",
+        f"The farm is up: {farm.url}",
+        f"  agents    {', '.join(farm.agents)}, {plan.slots} slots each",
+        f"  results   {farm.published}",
+        f"  outputs   {farm.outputs}",
+        f"  logs      {farm.logs}",
+        f"  database  {_without_password(farm.services.database_url)}",
+        f"  broker    {_without_password(farm.services.amqp_url)}",
+        f"  (passwords: {farm.path / 'services' / 'services.json'})",
+        "",
+        "Next, in another terminal:",
+        f"  {place}farmhand workers",
+        f"  {place}farmhand submit --wait -- echo hello",
+        f"  {place}farmhand jobs",
+        "",
+        "Ctrl-C stops it; the data stays.",
+    ]
+
+
+async def _keep_alive(farm: LocalFarm, say: Say) -> None:
+    async with asyncio.TaskGroup() as group:
+        for part in farm.parts.values():
+            group.create_task(_keep_part(part, say))
+        for name, server in (("Postgres", farm.services.postgres), ("RabbitMQ", farm.services.rabbitmq)):
+            if isinstance(server, Watched):
+                group.create_task(_keep_server(name, server, say))
+
+
+async def _keep_part(part: Part, say: Say) -> None:
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        began = time.monotonic()
+        await part.ended()
+        pause_s = _next_pause(pause_s, time.monotonic() - began)
+        say(f"{part.failure('ended')}\n{part.name} is started again in {pause_s:.0f} s")
+        await asyncio.sleep(pause_s)
+        part.start()
+        say(f"{part.name} is started again")
+
+
+async def _keep_server(name: str, server: Watched, say: Say) -> None:
+    pause_s = _FIRST_PAUSE_S
+    began = time.monotonic()
+    while True:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        if server.pid is not None:
+            continue
+        pause_s = _next_pause(pause_s, time.monotonic() - began)
+        say(f"{name} has ended; it is started again in {pause_s:.0f} s")
+        await asyncio.sleep(pause_s)
+        try:
+            await asyncio.to_thread(server.restart)
+        except LocalServiceError as error:
+            say(str(error))
+        else:
+            say(f"{name} is started again")
+        began = time.monotonic()
+
+
+def _next_pause(last_s: float, lived_s: float) -> float:
+    """Twice the pause before, but short again for who had started well."""
+    return _FIRST_PAUSE_S if lived_s >= _WELL_S else min(2 * last_s, _LONGEST_PAUSE_S)
+
+
+def _given_settings() -> dict[str, str]:
+    """The settings given to us, for the coordinator; those about its services and place it gets from the farm."""
+    settings = Settings()
+    given = settings.model_dump(include=settings.model_fields_set, mode="json")
+    if settings.api_token is not None:
+        given["api_token"] = settings.api_token.get_secret_value()
+    return {f"FARMHAND_{name.upper()}": str(value) for name, value in given.items()}
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    account, at, place = rest.rpartition("@")
+    return f"{scheme}://{account.partition(':')[0]}{at}{place}"
