@@ -45,6 +45,11 @@ class Broker:
         self._running = False
 
     @property
+    def user(self) -> str:
+        """The broker's name for us: the `user_id` of what we publish."""
+        return self._publishing.user
+
+    @property
     def connected(self) -> bool:
         """Whether both connections are up."""
         return self._publishing.connected and self._consuming.connected

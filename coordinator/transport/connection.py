@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import aio_pika
 import structlog
@@ -34,6 +34,7 @@ CLOSE_S: Final = 5.0
 #: A connection that lived this long has proved that the broker is well.
 SETTLED_S: Final = 5.0
 _REMIND_S: Final = 60.0
+_PORTS: Final = {"amqp": 5672, "amqps": 5671}
 
 log = structlog.get_logger(__name__)
 
@@ -80,12 +81,10 @@ class Link:
 
     def __init__(self, url: str, *, coordinator: str, purpose: str, heartbeat_s: int = HEARTBEAT_S) -> None:
         """For *purpose* (a word), known to the broker by it and by *coordinator*."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
-            raise BrokerRefusedError("the broker's URL must look like amqp://user:password@host:port/vhost")
+        parts, port = _parse(url)
         self.user = unquote(parts.username or "guest")
         self._vhost = unquote(parts.path[1:]) or "/"
-        self._where = f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
+        self._where = f"{parts.hostname}:{port}"
         self._url = make_url(url, heartbeat=heartbeat_s)
         self._properties = {
             "connection_name": f"farmhand.coordinator.{coordinator}.{purpose}",
@@ -230,6 +229,17 @@ class Link:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(CLOSE_S):
                     await connection.close()
+
+
+def _parse(url: str) -> tuple[SplitResult, int]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        parts, port = urlsplit(""), 0
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise BrokerRefusedError("the broker's URL must look like amqp://user:password@host:port/vhost")
+    return parts, port
 
 
 def underlay(connection: AbstractConnection) -> InnerConnection:

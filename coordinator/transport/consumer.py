@@ -48,7 +48,7 @@ class ConsumeCounts:
 
 
 @dataclass(slots=True)
-class _Life:
+class Life:
     """One channel's time: what arrived and is not handed over, what is settled, what is acknowledged."""
 
     channel: AbstractChannel
@@ -91,7 +91,7 @@ class Consumer:
         self._prefetch = prefetch or PREFETCH.get(queue.name, DEFAULT_PREFETCH)
         self._idle_s = idle_s
         self._wake = asyncio.Event()
-        self._life: _Life | None = None
+        self._life: Life | None = None
         self._stopped = False
         self._closing = False
         self._log = log.bind(queue=queue.name)
@@ -145,7 +145,7 @@ class Consumer:
     async def _live(self, connection: AbstractConnection) -> str:
         """Consume on a channel of its own until that ends; returns why."""
         await declare(connection, [self.queue])
-        life = _Life(await open_channel(connection), next(_generations), self._wake)
+        life = Life(await open_channel(connection), next(_generations), self._wake)
         self.counts.channels += 1
         try:
             await self._begin(life)
@@ -155,7 +155,7 @@ class Consumer:
             self._life = None
             await close_channel(life.channel)
 
-    async def _begin(self, life: _Life) -> None:
+    async def _begin(self, life: Life) -> None:
         channel = life.channel
         channel.closing.add_done_callback(lambda closing: life.end(_reason(closing)))
         channel.on_consumer_cancel_callbacks.add(lambda _: life.end("the broker canceled the consumer"))
@@ -173,7 +173,7 @@ class Consumer:
                 await channel.basic_qos(prefetch_count=self._prefetch)
                 await channel.basic_consume(name, take, consumer_tag=f"{name}.{generation}")
 
-    async def _keep(self, life: _Life) -> str:
+    async def _keep(self, life: Life) -> str:
         canceled = False
         while life.ended is None:
             try:
@@ -199,7 +199,7 @@ class Consumer:
                 await self._cancel(life)
         return life.ended
 
-    async def _acknowledge(self, life: _Life) -> None:
+    async def _acknowledge(self, life: Life) -> None:
         upto = life.settled
         with losses():
             async with asyncio.timeout(ANSWER_S):
@@ -207,7 +207,7 @@ class Consumer:
         self.counts.acknowledged += upto - life.acknowledged
         life.acknowledged = upto
 
-    async def _cancel(self, life: _Life) -> None:
+    async def _cancel(self, life: Life) -> None:
         with losses():
             async with asyncio.timeout(ANSWER_S):
                 await life.channel.basic_cancel(f"{self.queue.name}.{life.generation}")

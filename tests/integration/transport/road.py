@@ -1,0 +1,192 @@
+"""What the tests of the road share: a sink that can be waited for, the other side of the broker, a cable to cut."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
+
+import aio_pika
+from aio_pika.exceptions import ChannelNotFoundEntity
+from aiormq import spec
+from aiormq.abc import AbstractChannel
+
+from coordinator.operations.ports import Delivery
+from coordinator.transport import Broker
+from schemas.topology import EVENTS_EXCHANGE
+
+#: How long a test waits for what must happen.
+SOON_S = 30.0
+
+
+class Inbox:
+    """A sink that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+        self._arrived = asyncio.Event()
+
+    def __call__(self, deliveries: Sequence[Delivery]) -> None:
+        self.deliveries += deliveries
+        self._arrived.set()
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [delivery.body for delivery in self.deliveries]
+
+    async def until(self, enough: Callable[[], bool]) -> None:
+        async with asyncio.timeout(SOON_S):
+            while not enough():
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    async def take(self, count: int) -> list[Delivery]:
+        """The next *count* deliveries, when there are so many; they are removed."""
+        await self.until(lambda: len(self.deliveries) >= count)
+        taken, self.deliveries = self.deliveries[:count], self.deliveries[count:]
+        return taken
+
+
+@asynccontextmanager
+async def running(broker: Broker) -> AsyncIterator[Broker]:
+    """*broker* opened and running; closed afterwards, and its run ended without an error."""
+    await broker.open()
+    run = asyncio.create_task(broker.run())
+    try:
+        yield broker
+    finally:
+        await broker.close()
+        async with asyncio.timeout(SOON_S):
+            await run
+
+
+class OtherSide:
+    """Another client of the same virtual host."""
+
+    def __init__(self, connection: aio_pika.abc.AbstractConnection) -> None:
+        self._connection = connection
+
+    @classmethod
+    @asynccontextmanager
+    async def connected(cls, url: str) -> AsyncIterator[Self]:
+        async with await aio_pika.connect(url) as connection:
+            yield cls(connection)
+
+    async def channel(self, *, confirms: bool = True) -> AbstractChannel:
+        channel = await self._connection.channel(publisher_confirms=confirms)
+        return await channel.get_underlay_channel()
+
+    async def publish(self, routing_key: str, *bodies: bytes) -> None:
+        """Publish *bodies* to the events exchange; returns when all are confirmed."""
+        channel = await self.channel()
+        send = spec.Basic.Properties(delivery_mode=2)
+        for start in range(0, len(bodies), 200):
+            await asyncio.gather(
+                *(
+                    channel.basic_publish(
+                        body, exchange=EVENTS_EXCHANGE, routing_key=routing_key, properties=send, mandatory=True
+                    )
+                    for body in bodies[start : start + 200]
+                )
+            )
+        await channel.close()
+
+    async def ready(self, queue: str) -> int | None:
+        """How many messages of *queue* are ready for delivery; None when there is no such queue."""
+        try:
+            channel = await self.channel(confirms=False)
+            answer = await channel.queue_declare(queue, passive=True)
+        except ChannelNotFoundEntity:
+            return None
+        await channel.close()
+        return answer.message_count
+
+    async def get(self, queue: str) -> aio_pika.abc.AbstractIncomingMessage:
+        """One message of *queue*, taken from it."""
+        async with self._connection.channel() as channel:
+            found = await (await channel.get_queue(queue)).get(timeout=SOON_S)
+            assert found is not None
+            await found.ack()
+            return found
+
+    async def delete(self, *queues: str) -> None:
+        channel = await self.channel(confirms=False)
+        for queue in queues:
+            await channel.queue_delete(queue)
+        await channel.close()
+
+    async def declare(self, queue: str, **arguments: Any) -> None:
+        channel = await self.channel(confirms=False)
+        await channel.queue_declare(
+            queue, durable=True, arguments={name.replace("_", "-"): value for name, value in arguments.items()}
+        )
+        await channel.close()
+
+
+class Cable:
+    """The way to the broker as something that can be cut, or left hanging."""
+
+    def __init__(self, url: str) -> None:
+        self._target = urlsplit(url)
+        self._server: asyncio.Server | None = None
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self.plugged = asyncio.Event()
+        self.accepted = 0
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        login = self._target.netloc.rpartition("@")[0]
+        return urlunsplit(self._target._replace(netloc=f"{login}@127.0.0.1:{self._port}"))
+
+    async def __aenter__(self) -> Self:
+        await self.plug()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.cut()
+        for pump in tuple(self._pumps):
+            pump.cancel()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+
+    async def plug(self) -> None:
+        """Take connections, on the same port as before."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """Close everything, and refuse connections."""
+        if self._server is not None:
+            self._server.close()
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+
+    def hang(self) -> None:
+        """Pass nothing on, and keep what comes."""
+        self._flows.clear()
+
+    def flow(self) -> None:
+        """Pass it on after all."""
+        self._flows.set()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        there_reader, there_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
+        self._writers |= {writer, there_writer}
+        for source, sink in ((reader, there_writer), (there_reader, writer)):
+            pump = asyncio.create_task(self._pump(source, sink))
+            self._pumps.add(pump)
+            pump.add_done_callback(self._pumps.discard)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                await self._flows.wait()
+                sink.write(data)
+                await sink.drain()
+        sink.transport.abort()
+        self._writers.discard(sink)
