@@ -1,0 +1,55 @@
+# `make` shows the commands. Each sets up what it needs first: see deploy/bootstrap.py.
+PYTHON ?= python3
+UV ?= uv
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help ready demo test test-all test-containers check lint bench fmt lock hooks clean
+
+help: ## Show these commands
+	@echo "make COMMAND, where COMMAND is one of"
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1~\2/p' $(MAKEFILE_LIST) | while IFS='~' read -r name text; do \
+		printf '%-18s %s\n' "$$name" "$$text"; done
+
+ready:
+	@$(PYTHON) deploy/bootstrap.py
+
+demo: ready ## Run a small farm on this machine: real broker, real database, three agents, a job
+	@$(BIN)/farmhand demo
+
+test: lint ## Check the code, then test it on real services; all that must pass before a change lands
+	@$(PYTEST) -m "not extensive"
+
+test-all: lint ## All tests, those that take minutes too
+	@$(PYTEST)
+
+test-containers: ready ## The integration tests once more, on servers in containers
+	@$(BIN)/python -m tests.containers
+
+check: lint ## Without services, in seconds: format, lint, types, import contracts, unit tests
+	@$(PYTEST) -q tests/unit tests/contract
+
+lint: ready
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@contracts=$$($(BIN)/lint-imports --no-logo) || { echo "$$contracts"; exit 1; }
+
+bench: ready ## Measure, beside the best tool of its kind
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/bench.txt
+	@$(BIN)/python -m coordinator.proof.bench
+
+fmt: ready ## Format and fix what can be fixed
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --fix .
+
+lock: ## Write requirements/*.txt anew from pyproject.toml (needs uv)
+	@UV=$(UV) deploy/lock
+
+hooks: ready ## Let git run the checks at each commit
+	@$(BIN)/pre-commit install
+
+clean: ## Remove all that was made here
+	rm -rf .venv .farmhand dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
