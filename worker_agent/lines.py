@@ -1,0 +1,147 @@
+"""What a program says about itself on its standard output: the line protocol, documented in docs/runners.md.
+
+    ::progress 3/10 painting the sky
+    ::activity loading the scene
+    ::result {"answer": 42}
+    ::output preview.png
+
+Every other line is log. A program that prints progress in its own words is read by a regular expression instead, with a
+group `done` and perhaps a group `total`.
+"""
+
+import importlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import JsonValue
+
+from schemas.base import UndecodableError, refuse_unstorable
+from worker_agent.logs import clean, storable
+
+#: The parser of regular expressions has no public name; it is the one that `re` itself uses.
+_sre: Any = importlib.import_module("re._constants")
+_sre_parser: Any = importlib.import_module("re._parser")
+#: What a regular expression is shown of a line.
+SEARCHED: Final = 300
+#: Unbounded repetitions in one expression: each multiplies the time that the worst line takes.
+REPETITIONS: Final = 6
+_PROGRESS: Final = re.compile(r"(\d{1,18})\s*(?:/\s*(\d{1,18}))?(?:\s+(.*))?\s*$", re.ASCII)
+_ACTIVITY_LENGTH: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Steps done, of how many (when said), and what it is doing (when said)."""
+
+    done: int | None
+    total: int | None = None
+    activity: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The task's result."""
+
+    value: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A file of the attempt's directory that is worth showing before the end."""
+
+    name: str
+
+
+Said = Progress | Result | Output
+
+
+class LineError(ValueError):
+    """A protocol line that cannot be understood; it goes to the log with these words."""
+
+
+def read_line(line: bytes) -> Said | None:
+    """What *line* (without its end) says by the protocol; None when it is log. Raises `LineError`."""
+    if not line.startswith(b"::"):
+        return None
+    word, _, rest = storable(line[2:]).strip().partition(" ")
+    match word:
+        case "progress":
+            found = _PROGRESS.match(rest)
+            if found is None:
+                raise LineError("::progress wants DONE or DONE/TOTAL, then words")
+            done, total, words = found.groups()
+            return Progress(int(done), int(total) if total else None, words[:_ACTIVITY_LENGTH] if words else None)
+        case "activity":
+            return Progress(None, None, rest[:_ACTIVITY_LENGTH])
+        case "result":
+            return Result(read_result(rest.encode()))
+        case "output" if rest:
+            return Output(rest)
+        case _:
+            return None
+
+
+def read_result(raw: bytes) -> JsonValue:
+    """JSON that can be stored. Raises `LineError` with what is wrong."""
+    try:
+        refuse_unstorable(raw)
+        value: JsonValue = json.loads(raw)
+        json.dumps(value, ensure_ascii=False).encode()
+    except UndecodableError as error:
+        raise LineError(f"the result {error.detail}") from None
+    except (ValueError, RecursionError):
+        raise LineError("the result is not JSON") from None
+    return value
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """A progress expression that cannot take for ever on any line. Raises ValueError with what is wrong with it."""
+    try:
+        compiled = re.compile(pattern)
+        repetitions = _unbounded(_sre_parser.parse(pattern), inside=False)
+    except re.error as error:
+        raise ValueError(f"the progress expression is not a regular expression: {error}") from None
+    if "done" not in compiled.groupindex:
+        raise ValueError("the progress expression needs a group (?P<done>...)")
+    if repetitions > REPETITIONS:
+        raise ValueError(f"the progress expression has {repetitions} open repetitions, more than {REPETITIONS}")
+    return compiled
+
+
+def _unbounded(tree: Any, *, inside: bool) -> int:
+    """How many open repetitions are in *tree*. Raises ValueError for one within another: those can take for ever."""
+    count = 0
+    for operation, argument in tree:
+        if operation in (_sre.MAX_REPEAT, _sre.MIN_REPEAT, getattr(_sre, "POSSESSIVE_REPEAT", None)):
+            _, most, body = argument
+            wide = most > 1
+            if wide and inside:
+                raise ValueError("the progress expression repeats a repetition")
+            count += (1 if wide else 0) + _unbounded(body, inside=inside or wide)
+        elif operation is _sre.BRANCH:
+            if inside:
+                raise ValueError("the progress expression repeats alternatives")
+            count += sum(_unbounded(branch, inside=inside) for branch in argument[1])
+        elif operation is _sre.SUBPATTERN:
+            count += _unbounded(argument[3], inside=inside)
+        elif operation in (_sre.ASSERT, _sre.ASSERT_NOT):
+            count += _unbounded(argument[1], inside=inside)
+    return count
+
+
+def search(pattern: re.Pattern[str], line: bytes) -> Progress | None:
+    """The progress that *pattern* finds in *line*."""
+    found = pattern.search(storable(line[:SEARCHED]))
+    if found is None:
+        return None
+    groups = found.groupdict()
+    try:
+        total = groups.get("total")
+        return Progress(int(float(groups["done"])), int(float(total)) if total else None)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+__all__ = ["LineError", "Output", "Progress", "Result", "Said", "clean", "compile_pattern", "read_line", "search"]

@@ -1,0 +1,85 @@
+"""What an agent says of itself: `worker.online` and `worker.heartbeat`."""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from schemas.base import MAX_MESSAGE_BYTES
+from schemas.task import Held, Phase
+from schemas.worker import Duty, MachineStats, WorkerHeartbeat, WorkerOnline
+from worker_agent.config import Settings
+from worker_agent.machine_stats import Sampler, describe_platform, measure_capacity
+
+#: What the envelope takes.
+_ENVELOPE_BYTES: Final = 1024
+
+
+def software() -> str:
+    """Our name and version."""
+    try:
+        return f"farmhand {version('farmhand')}"
+    except PackageNotFoundError:
+        return "farmhand (not installed)"
+
+
+class Presence:
+    """The facts that do not change while the settings do not."""
+
+    def __init__(self, settings: Settings, runners: list[str], boot_id: str) -> None:
+        self._settings = settings
+        self._boot_id = boot_id
+        self._kinds = settings.kinds or sorted(runners)[:64]
+        self._platform = describe_platform()
+        self._capacity = measure_capacity(settings.slots, settings.cpus, settings.memory_mb, settings.gpus)
+        self._sampler = Sampler(settings.outputs if settings.outputs.is_dir() else settings.data)
+
+    def sample(self) -> MachineStats:
+        """How the machine feels; blocks for a moment."""
+        return self._sampler.sample()
+
+    def online(self, duty: Duty, holds: list[Held]) -> bytes:
+        """I am here, and hold this; as JSON that fits a message."""
+        settings = self._settings
+        return _fitting(
+            WorkerOnline(
+                boot_id=self._boot_id,
+                software=software(),
+                platform=self._platform,
+                kinds=self._kinds,
+                queues=settings.queues,
+                tags=settings.tags,
+                zone=settings.zone,
+                capacity=self._capacity,
+                duty=duty,
+                can_restart=settings.can_restart,
+                holds=holds,
+            )
+        )
+
+    def heartbeat(self, duty: Duty, holds: list[Held], stats: MachineStats | None) -> bytes:
+        """I am alive, and hold this; as JSON that fits a message. What gives way first is the load of each core and the
+        GPUs, then all statistics."""
+        beat = WorkerHeartbeat(duty=duty, holds=holds, queues=self._settings.queues, stats=stats)
+        if stats is not None and not _fits(_json(beat)):
+            beat = beat.model_copy(update={"stats": stats.model_copy(update={"cores_percent": [], "gpus": []})})
+            if not _fits(_json(beat)):
+                beat = beat.model_copy(update={"stats": None})
+        return _fitting(beat)
+
+
+def _fitting(event: WorkerOnline | WorkerHeartbeat) -> bytes:
+    """*event* as JSON, without the oldest finished attempts where it would not fit: they are reported anyway."""
+    body = _json(event)
+    while not _fits(body):
+        finished = [held for held in event.holds if held.phase is Phase.FINISHED]
+        dropped = set(map(id, finished[: max(1, len(finished) // 4)]))
+        event = event.model_copy(update={"holds": [held for held in event.holds if id(held) not in dropped]})
+        body = _json(event)
+    return body
+
+
+def _fits(body: bytes) -> bool:
+    return len(body) <= MAX_MESSAGE_BYTES - _ENVELOPE_BYTES
+
+
+def _json(event: WorkerOnline | WorkerHeartbeat) -> bytes:
+    return event.model_dump_json(exclude_none=True).encode()

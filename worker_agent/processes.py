@@ -1,0 +1,175 @@
+"""Processes of tasks: each in a session of its own, ended as a group, and found again after the agent's death.
+
+A process is known by its pid, its start time and the machine's boot; a reused pid is never touched. Besides, every
+process of a task carries the journal's mark in its environment, so that what was started in the very moment before the
+agent died, or has left its session, is found too.
+"""
+
+import asyncio
+import contextlib
+import os
+import platform
+import signal
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from worker_agent.journal import ProcessRow
+
+#: The variable that marks processes of this journal's tasks.
+MARK: Final = "FARMHAND_AGENT_MARK"
+#: Seconds that orphans get between SIGTERM and SIGKILL, and that pipes get to close after the end of a process.
+ORPHAN_GRACE_S: Final = 2.0
+DRAIN_S: Final = 1.0
+_READ_BYTES: Final = 64 * 1024
+
+
+def boot_id() -> str:
+    """What tells this start of the machine from the next."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return f"{platform.node()}@{int(psutil.boot_time())}"
+
+
+def started_at(pid: int) -> float:
+    """The start time of *pid*, as it is compared later; 0 when it is gone already."""
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return 0.0
+
+
+class Process:
+    """A running program that leads a session of its own; what it prints (both streams in one pipe) goes to *on_output* in
+    pieces, one a turn of the event loop, so that a flood does not keep the loop to itself. Raises OSError.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        environment: Mapping[str, str],
+        on_output: Callable[[bytes], None],
+        stdin: int = subprocess.DEVNULL,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_output = on_output
+        self._popen = subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=dict(environment),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=pass_fds,
+            bufsize=0,
+        )
+        self.pid = self._popen.pid
+        self._exited = asyncio.Event()
+        self._closed = asyncio.Event()
+        self._pidfd: int | None = None
+        self._watch_exit()
+        self._fd = self._popen.stdout.fileno() if self._popen.stdout else -1
+        os.set_blocking(self._fd, False)
+        self._loop.add_reader(self._fd, self._read)
+
+    def _watch_exit(self) -> None:
+        if hasattr(os, "pidfd_open"):
+            self._pidfd = os.pidfd_open(self.pid)
+            self._loop.add_reader(self._pidfd, self._reap)
+        else:
+            waiting = self._loop.run_in_executor(None, self._popen.wait)
+            waiting.add_done_callback(lambda _: self._exited.set())
+
+    def _reap(self) -> None:
+        self._popen.poll()
+        if self._pidfd is not None:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
+        self._exited.set()
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._fd, _READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._on_output(data)
+        else:
+            self._close_pipe()
+
+    def _close_pipe(self) -> None:
+        if not self._closed.is_set():
+            self._loop.remove_reader(self._fd)
+            if self._popen.stdout:
+                self._popen.stdout.close()
+            self._closed.set()
+
+    async def wait(self) -> int:
+        """Its exit code (negative: the signal that ended it)."""
+        await self._exited.wait()
+        return int(self._popen.returncode)
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send *number* to its whole group; nothing happens when that is gone."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    async def end(self, grace_s: float) -> None:
+        """SIGTERM to the group, SIGKILL *grace_s* later; at once when cancelled meanwhile."""
+        try:
+            if not self._exited.is_set() and grace_s > 0:
+                self.signal_group(signal.SIGTERM)
+                async with asyncio.timeout(grace_s):
+                    await self._exited.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self.signal_group(signal.SIGKILL)
+
+    async def finish(self) -> None:
+        """After its end: what is left of the group has no business any more; the pipe is read to its end, unless a
+        daemon holds it."""
+        self.signal_group(signal.SIGKILL)
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self._closed.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._close_pipe()
+
+
+def end_orphans(rows: Iterable[ProcessRow], mark: str) -> int:
+    """End every process of a former life of this agent: those in the journal and those that carry *mark*. Blocks for
+    up to `ORPHAN_GRACE_S`, and a moment for the kernel. Answers how many there were."""
+    boot = boot_id()
+    found: dict[int, psutil.Process] = {}
+    for row in rows:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(row.pid)
+            if row.boot_id == boot and abs(process.create_time() - row.started) < 0.01:
+                found[row.pid] = process
+                found.update((child.pid, child) for child in process.children(recursive=True))
+    own = os.getpid()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid != own and process.environ().get(MARK) == mark:
+                found[process.pid] = process
+    processes = list(found.values())
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(number)
+        _, processes = psutil.wait_procs(processes, timeout=ORPHAN_GRACE_S)
+    return len(found)
