@@ -13,10 +13,12 @@ from collections.abc import AsyncIterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
-from yarl import URL
+import uvloop
+from fastapi import FastAPI
 
 from coordinator.api import create_app
 from coordinator.config import Identity, Settings
@@ -61,6 +63,7 @@ class Coordinator:
         self.name = settings.coordinator_id or f"{socket.gethostname()}-{os.getpid()}"
         self.inbox = Inbox()
         self.telemetry = Telemetry(version("farmhand"))
+        self.ready = asyncio.Event()
         self._stopping = asyncio.Event()
         self._patience = Silence(settings.heartbeat_s, settings.lost_after_s)
 
@@ -92,7 +95,7 @@ class Coordinator:
 
     async def _work(self, broker: Broker, ear: PostgresEar, store: PostgresStore, views: Views) -> None:
         settings, inbox, courier = self.settings, self.inbox, broker.courier
-        shared = URL(settings.amqp_url).user if settings.identity is Identity.SHARED else None
+        shared = urlsplit(settings.amqp_url).username if settings.identity is Identity.SHARED else None
         identities = Identities(shared)
         receiver = Receiver(inbox, identities, courier)
         beats = Gatherer(Heartbeats(ear, inbox, identities, courier, lambda: self._lease_s).handle)
@@ -113,7 +116,7 @@ class Coordinator:
 
         meter = Meter(self.telemetry, lambda: (broker.connected, courier.counts))
         writer = Writer(inbox, store, courier, settle, self._patience, meter)
-        desk = Desk(inbox, receiver.items)
+        self.desk = desk = Desk(inbox, receiver.items)
 
         def health() -> list[str]:
             meter.refresh()
@@ -145,6 +148,7 @@ class Coordinator:
                 group.create_task(every(resume.EVERY_S, resumer.resume)),
                 group.create_task(every(partitions.EVERY_S, archivist.keep)),
             ]
+            self.ready.set()
             log.info("coordinator_ready", coordinator=self.name, http=f"{settings.http_host}:{settings.http_port}")
             await self._stopping.wait()
             log.info("coordinator_stopping", coordinator=self.name)
@@ -161,7 +165,7 @@ class Coordinator:
 
 
 @contextlib.asynccontextmanager
-async def serving(web: object, settings: Settings) -> AsyncIterator[None]:
+async def serving(web: FastAPI, settings: Settings) -> AsyncIterator[None]:
     """The HTTP server beside the rest. Raises `StartError` when its port cannot be had."""
     listener = socket.socket(socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -175,7 +179,7 @@ async def serving(web: object, settings: Settings) -> AsyncIterator[None]:
         ) from error
     server = _Server(
         uvicorn.Config(web, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=3)
-    )  # type: ignore[arg-type]
+    )
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield
@@ -220,17 +224,8 @@ async def _run_until_signal(settings: Settings) -> None:
 def run(settings: Settings) -> None:
     """Run a coordinator in this process until SIGTERM or SIGINT. Raises `StartError`."""
     configure_logging(settings.log_level, settings.log_format)  # type: ignore[arg-type]
-    uvloop = _uvloop()
-    with asyncio.Runner(loop_factory=uvloop) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run_until_signal(settings))
-
-
-def _uvloop():  # type: ignore[no-untyped-def]  # noqa: ANN202
-    try:
-        from uvloop import new_event_loop
-    except ImportError:
-        return None
-    return new_event_loop
 
 
 async def check(settings: Settings) -> list[tuple[str, bool, str]]:

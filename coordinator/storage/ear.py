@@ -13,6 +13,7 @@ from coordinator.operations.store import Beat, LogChunk
 from coordinator.storage import rows
 from coordinator.storage.pool import ACQUIRE_TIMEOUT_S, translate
 from coordinator.storage.queries import load
+from coordinator.storage.saving import as_json
 
 BEATS: Final = load("beats")
 LOAD: Final = load("load")
@@ -41,7 +42,7 @@ class PostgresEar:
             [beat.worker for beat in beats],
             [beat.epoch for beat in beats],
             [beat.seq for beat in beats],
-            [beat.stats for beat in beats],
+            [as_json(beat.stats) for beat in beats],
             [beat.open_sessions for beat in beats],
             [beat.last_activity_at for beat in beats],
         )

@@ -10,6 +10,7 @@ from coordinator.operations.jobs import SLICE, Draft, Growing, Grown, Need, Spec
 from coordinator.operations.ledger import GroupRow, Ledger
 from coordinator.storage import rows
 from coordinator.storage.queries import load
+from coordinator.storage.saving import as_json
 
 LOAD = load("load")
 SAVE = load("save")
@@ -87,7 +88,7 @@ def _spec_columns(specs: Sequence[SpecRow]) -> list[list[object]]:
         ]
         values = (
             row.group_id, row.name, row.first_task, row.count, spec.array is not None,
-            spec.array.values if spec.array else None, row.priority, row.retries, after, body,
+            as_json(spec.array.values if spec.array else None), row.priority, row.retries, as_json(after), as_json(body),
         )  # fmt: skip
         for column, value in zip(columns, values, strict=True):
             column.append(value)

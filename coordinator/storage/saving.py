@@ -1,6 +1,7 @@
 """Writes back what a ledger holds dirty: one statement per table, whatever the number of rows."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -113,7 +114,7 @@ async def _attempts(connection: asyncpg.Connection, ledger: Ledger) -> None:
                 one.promoted_at,
                 one.exit_code,
                 one.error,
-                one.result,
+                as_json(one.result),
                 one.run_s,
                 one.done,
                 one.total,
@@ -168,7 +169,16 @@ def _columns(width: int, records: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*records, strict=True)] if records else [[] for _ in range(width)]
 
 
-def _plain(headers: Any) -> dict[str, Any]:
+def _plain(headers: Mapping[str, Any]) -> str:
     """Headers as JSON: what JSON cannot hold is shown as text."""
-    return {str(key): value if isinstance(value, str | int | float | bool | None) else str(value)
-            for key, value in dict(headers).items()}  # fmt: skip
+    return json.dumps(
+        {
+            str(key): value if isinstance(value, str | int | float | bool | None) else str(value)
+            for key, value in headers.items()
+        }
+    )
+
+
+def as_json(value: Any) -> str | None:
+    """*value* as text for an array of jsonb: a list of lists would be taken for an array of two dimensions."""
+    return None if value is None else json.dumps(value, separators=(",", ":"))

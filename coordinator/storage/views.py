@@ -50,8 +50,8 @@ _ACQUIRE_S: Final = 5.0
 _ANSWER_S: Final = 10.0
 _UNFINISHED: Final = frozenset({"active", "canceling"})
 
-Pool = asyncpg.Pool[asyncpg.Record]
-Connection = PoolConnectionProxy[asyncpg.Record]
+Pool = "asyncpg.Pool[asyncpg.Record]"
+Connection = "PoolConnectionProxy[asyncpg.Record]"
 Row = asyncpg.Record
 
 

@@ -1,9 +1,9 @@
 -- name: beat
 -- Heartbeats take no lock: they write this table only, and only forward.
 UPDATE worker_liveness l
-   SET last_seen_at = clock_timestamp(), last_seq = b.seq, stats = coalesce(b.stats, l.stats),
+   SET last_seen_at = clock_timestamp(), last_seq = b.seq, stats = coalesce(b.stats::jsonb, l.stats),
        open_sessions = b.open_sessions, last_activity_at = coalesce(b.last_activity_at, l.last_activity_at)
-  FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::jsonb[], $5::bigint[], $6::timestamptz[])
+  FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::timestamptz[])
        AS b(worker_id, epoch, seq, stats, open_sessions, last_activity_at)
  WHERE l.worker_id = b.worker_id AND l.epoch = b.epoch AND l.last_seq < b.seq;
 

@@ -12,11 +12,11 @@ UPDATE tasks t
 UPDATE attempts a
    SET epoch = u.epoch, state = u.state, ending = u.ending, accepted = u.accepted, seen_seq = u.seen_seq,
        sent_at = u.sent_at, sends = u.sends, started_at = u.started_at, ended_at = u.ended_at,
-       promoted_at = u.promoted_at, exit_code = u.exit_code, error = u.error, result = u.result, run_s = u.run_s,
+       promoted_at = u.promoted_at, exit_code = u.exit_code, error = u.error, result = u.result::jsonb, run_s = u.run_s,
        done = u.done, total = u.total, activity = u.activity
   FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::text[], $5::text[], $6::boolean[], $7::bigint[],
               $8::timestamptz[], $9::smallint[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
-              $13::integer[], $14::text[], $15::jsonb[], $16::double precision[], $17::bigint[], $18::bigint[],
+              $13::integer[], $14::text[], $15::text[], $16::double precision[], $17::bigint[], $18::bigint[],
               $19::text[])
        AS u(task_id, attempt, epoch, state, ending, accepted, seen_seq, sent_at, sends, started_at, ended_at,
             promoted_at, exit_code, error, result, run_s, done, total, activity)
@@ -75,8 +75,9 @@ ON CONFLICT (task_id, attempt, name) DO UPDATE
 
 -- name: parkings
 INSERT INTO parked (queue, routing_key, body, headers, user_id, message_id, reason, field, detail)
-SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::jsonb[], $5::text[], $6::text[], $7::text[], $8::text[],
-                     $9::text[]);
+SELECT queue, routing_key, body, headers::jsonb, user_id, message_id, reason, field, detail
+  FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+              $9::text[]) AS u(queue, routing_key, body, headers, user_id, message_id, reason, field, detail);
 
 -- name: close_parked
 UPDATE parked p SET state = u.state, closed_at = $1, closed_by = u.actor
@@ -113,6 +114,8 @@ RETURNING id, job_id, class_id, ready;
 
 -- name: add_specs
 INSERT INTO specs (job_id, group_id, name, first_task, count, is_array, array_values, priority, retries, after, body)
-SELECT $1, u.* FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::integer[], $6::boolean[], $7::jsonb[],
-                           $8::smallint[], $9::smallint[], $10::jsonb[], $11::jsonb[]) AS u
+SELECT $1, group_id, name, first_task, count, is_array, array_values::jsonb, priority, retries, after::jsonb, body::jsonb
+  FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::integer[], $6::boolean[], $7::text[], $8::smallint[],
+              $9::smallint[], $10::text[], $11::text[])
+       AS u(group_id, name, first_task, count, is_array, array_values, priority, retries, after, body)
 RETURNING id, first_task;

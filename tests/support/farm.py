@@ -1,0 +1,87 @@
+"""A coordinator inside the test's own loop, on real services, with what a test asks of it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from asyncpg import Record
+
+from coordinator.app import Coordinator
+from coordinator.config import Settings
+from coordinator.operations.replay import Desk
+from coordinator.operations.requests import Submitted, SubmitJob
+from schemas.job import JobSpec
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Farm:
+    """A running coordinator and its database."""
+
+    def __init__(self, coordinator: Coordinator, desk: Desk, database_url: str, amqp_url: str) -> None:
+        self.coordinator = coordinator
+        self.desk = desk
+        self.database_url = database_url
+        self.amqp_url = amqp_url
+
+    async def submit(self, *tasks: dict[str, Any], **job: Any) -> Submitted:
+        """Submit a job of *tasks*."""
+        fields: dict[str, Any] = {"name": "job", "tasks": [a_task(**task) for task in tasks]} | job
+        return await self.desk.ask(SubmitJob(JobSpec.model_validate(fields), "tester"))
+
+    async def rows(self, sql: str, *arguments: Any) -> list[Record]:
+        """What the database says."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            return await connection.fetch(sql, *arguments)
+        finally:
+            await connection.close()
+
+    async def until(self, sql: str, *arguments: Any, within_s: float = 20.0) -> Any:
+        """Wait until the first value of *sql* is true; that value. Asks again whenever the history has grown."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    value = await connection.fetchval(sql, *arguments)
+                    if value:
+                        return value
+                    await connection.fetchval("SELECT pg_sleep(0.05)")
+        finally:
+            await connection.close()
+
+    async def state(self, task: int) -> str:
+        """A task's state."""
+        return str((await self.rows("SELECT state FROM tasks WHERE id = $1", task))[0][0])
+
+
+def a_task(**fields: Any) -> dict[str, Any]:
+    """A task with everything defaulted."""
+    defaults: dict[str, Any] = {"name": "task", "kind": "echo", "commands": [{"name": "echo"}]}
+    return defaults | fields
+
+
+@asynccontextmanager
+async def running(database_url: str, amqp_url: str, **settings: Any) -> AsyncIterator[Farm]:
+    """A coordinator, ready."""
+    defaults: dict[str, Any] = {"http_port": free_port()}
+    coordinator = Coordinator(Settings(database_url=database_url, amqp_url=amqp_url, **(defaults | settings)))
+    task = asyncio.create_task(coordinator.run())
+    ready = asyncio.create_task(coordinator.ready.wait())
+    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        ready.cancel()
+        task.result()
+    try:
+        yield Farm(coordinator, coordinator.desk, database_url, amqp_url)
+    finally:
+        coordinator.stop()
+        await task
