@@ -46,11 +46,12 @@ class Image:
     files: tuple[tuple[Path, str], ...] = ()
     hooks: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
+    owner: str = "root"
 
     @property
     def recipe(self) -> str:
         """Digest of all that this file says about the image and of the files it takes in."""
-        said = (self.official, self.suite, self.packages, self.hooks, self.lines)
+        said = (self.official, self.suite, self.packages, self.hooks, self.lines, self.owner)
         return _digest(repr(said).encode(), *(path.encode() + source.read_bytes() for source, path in self.files))
 
     @property
@@ -75,12 +76,14 @@ def _rabbitmq(version: str, suite: str) -> Image:
         ),
         hooks=('rm -f "$1/var/lib/rabbitmq/.erlang.cookie"',),
         lines=(
+            "RUN chown -R rabbitmq:rabbitmq /etc/rabbitmq",
             "ENV HOME=/var/lib/rabbitmq LANG=C.UTF-8 RABBITMQ_LOGS=-",
             "USER rabbitmq",
             "VOLUME /var/lib/rabbitmq",
             "EXPOSE 5672 15672 15692",
             'CMD ["/usr/lib/rabbitmq/bin/rabbitmq-server"]',
         ),
+        owner="rabbitmq",  # RABBITMQ_ENABLED_PLUGINS makes the broker write the file
     )
 
 
@@ -97,6 +100,7 @@ def _postgres(version: str, suite: str) -> Image:
         ),
         lines=(
             "ENV LANG=C.UTF-8 PGDATA=/var/lib/postgresql/data",
+            "RUN install -d -o postgres -g postgres /run/postgresql",
             "USER postgres",
             "VOLUME /var/lib/postgresql/data",
             "EXPOSE 5432",
@@ -165,7 +169,7 @@ def _derive(image: Image, base: str, files: tuple[tuple[Path, str], ...], lines:
         dockerfile = [f"FROM {base}"]
         for source, path in files:
             shutil.copy(source, context)
-            dockerfile.append(f"COPY {source.name} {path}")
+            dockerfile.append(f"COPY --chown={image.owner}:{image.owner} {source.name} {path}")
         (Path(context) / "Dockerfile").write_text("\n".join([*dockerfile, *lines, ""]))
         _must(_docker(on, "build", "--label", f"{_LABEL}={image.recipe}", "--tag", image.tag, context), image.tag)
 
