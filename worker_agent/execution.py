@@ -320,6 +320,7 @@ class Execution:
             "FARMHAND_TASK": str(spec.task),
             "FARMHAND_ATTEMPT": str(spec.attempt),
             "FARMHAND_JOB": str(spec.job),
+            "FARMHAND_WORKER": self._host.worker,
             "FARMHAND_OUTPUT": str(self.directory()),
             MARK: self._host.mark,
         }
