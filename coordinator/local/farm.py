@@ -17,6 +17,7 @@ from typing import Final, Self
 import httpx
 
 from coordinator.client import AsyncFarmhandClient, FarmhandError
+from coordinator.local.binaries import cache_directory
 from coordinator.local.directory import Directory
 from coordinator.local.part import Part, PartError
 from coordinator.local.ports import LOOPBACK
@@ -24,6 +25,9 @@ from coordinator.local.services import Services, Wanted
 from coordinator.storage.migrate import migrate
 from schemas.views import Connection
 
+#: The commands, of this very installation whatever is on the path. -P: their working directory is not for import.
+_FARMHAND: Final = (sys.executable, "-P", "-c", "from coordinator.cli import main; main()")
+_AGENT: Final = (sys.executable, "-P", "-c", "from worker_agent.cli import main; main()")
 _READY_S: Final = 60.0
 _GRACE_S: Final = 30.0
 _LOOK_EVERY_S: Final = 0.1
@@ -33,6 +37,7 @@ _LOOK_EVERY_S: Final = 0.1
 class Plan:
     """What kind of farm. `directory` keeps everything; None is a temporary one.
 
+    `drain_s` is how long agents may finish what they run when the farm stops, before they hand it back.
     `published` is where promoted outputs go, if not into the farm's directory. `settings` are further settings of the
     coordinators and `agent_settings` of the agents, as environment variables.
     """
@@ -45,6 +50,7 @@ class Plan:
     http_host: str = LOOPBACK
     http_port: int | None = None
     queues: Sequence[str] = ("default",)
+    drain_s: float = 0
     durable: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
     agent_settings: Mapping[str, str] = field(default_factory=dict)
@@ -253,8 +259,7 @@ class LocalFarm:
             "FARMHAND_COORDINATOR_ID": name,
             "FARMHAND_LOG_FORMAT": "json",
         }
-        argv = [sys.executable, "-m", "coordinator.cli", "coordinator"]
-        self._start(self.coordinators, name, argv, environment)
+        self._start(self.coordinators, name, [*_FARMHAND, "coordinator"], environment)
         return name
 
     def _new_agent(self, name: str | None, slots: int | None) -> str:
@@ -270,16 +275,19 @@ class LocalFarm:
             "--coordinator-url": self.url,
             "--log-format": "json",
         }
-        argv = [sys.executable, "-m", "worker_agent.cli", *(word for option in options.items() for word in option)]
+        argv = [*_AGENT, *(word for option in options.items() for word in option)]
         argv += [word for queue in self.plan.queues for word in ("--queue", queue)]
         # Not on the command line: everybody on the machine can read that.
-        environment = {**self.plan.agent_settings, "FARMHAND_AGENT_AMQP_URL": self.services.amqp_url}
+        environment = {
+            "FARMHAND_AGENT_DRAIN_S": str(self.plan.drain_s),
+            **self.plan.agent_settings,
+            "FARMHAND_AGENT_AMQP_URL": self.services.amqp_url,
+        }
         self._start(self.agents, name, argv, environment)
         return name
 
     def _start(self, group: dict[str, Part], name: str, argv: Sequence[str], settings: Mapping[str, str]) -> None:
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("FARMHAND_")}
-        group[name] = Part(name, argv, {**inherited, **settings}, self.logs)
+        group[name] = Part(name, argv, {**_inherited(), **settings}, self.logs)
         group[name].start()
 
     def _kill_services(self) -> None:
@@ -296,6 +304,15 @@ class LocalFarm:
         await asyncio.to_thread(self.services.stop)
         if self._directory is not None:
             self._directory.close()
+
+
+def _inherited() -> dict[str, str]:
+    """Our environment, without settings that are not meant for this farm."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("FARMHAND_")}
+    if environment.pop("PYTHONDONTWRITEBYTECODE", ""):
+        # Common in containers. Compiling everything in each process would cost seconds: compile once, elsewhere.
+        environment["PYTHONPYCACHEPREFIX"] = str(cache_directory() / "bytecode")
+    return environment
 
 
 def _reachable(host: str) -> str:

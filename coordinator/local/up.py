@@ -19,6 +19,7 @@ _LONGEST_PAUSE_S: Final = 60.0
 #: Who lives this long has started well.
 _WELL_S: Final = 60.0
 _LOOK_EVERY_S: Final = 1.0
+_DRAIN_S: Final = 5.0
 
 Say = Callable[[str], None]
 
@@ -58,7 +59,9 @@ async def run(options: Options, say: Say) -> int:
         directory=options.data_dir,
         http_host=options.http_host,
         http_port=options.http_port,
+        drain_s=_DRAIN_S,
         settings=_given_settings(),
+        agent_settings={"FARMHAND_AGENT_CAN_RESTART": "true"},
     )
     say(f"starting a farm in {options.data_dir}")
     async with LocalFarm(plan, say=say) as farm:

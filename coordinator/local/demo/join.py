@@ -1,10 +1,11 @@
 """The program of the last task: all frames into one moving picture and one contact sheet.
 
-It reads the directories named in FARMHAND_INPUTS (those of the accepted attempts, nobody else's) and writes into
+It reads the directories named in FARMHAND_INPUTS (those of the accepted attempts, nobody else's) and writes into that of
 FARMHAND_OUTPUT. The sheet shows beneath each frame which worker made it, and at which attempt.
 """
 
 import argparse
+import json
 import math
 import os
 import sys
@@ -89,6 +90,14 @@ def contact_sheet(frames: Sequence[Frame]) -> Image.Image:
     return sheet
 
 
+def input_directories() -> list[Path]:
+    """The directories of the accepted attempts. Very many do not fit a variable: then a file names them."""
+    if many := os.environ.get("FARMHAND_INPUTS_FILE"):
+        named = json.loads(Path(many).read_text(encoding="utf-8"))
+        return [Path(name) for names in named.values() for name in names]
+    return [Path(name) for name in os.environ.get("FARMHAND_INPUTS", ".").split(os.pathsep) if name]
+
+
 def say(line: str) -> None:
     """Print *line* at once."""
     sys.stdout.write(line + "\n")
@@ -102,7 +111,7 @@ def main() -> None:
     parser.add_argument("--animation", default="zoom.png", help="the moving picture's name")
     parser.add_argument("--sheet", default="contact-sheet.png", help="the contact sheet's name")
     options = parser.parse_args()
-    directories = [Path(name) for name in os.environ.get("FARMHAND_INPUTS", ".").split(os.pathsep) if name]
+    directories = input_directories()
     output = Path(os.environ.get("FARMHAND_OUTPUT", "."))
     try:
         frames = collect(directories, options.frames)

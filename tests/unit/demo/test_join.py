@@ -1,5 +1,6 @@
 """Joining frames: all of them, each once, in order, and who made which."""
 
+import json
 import os
 import subprocess
 import sys
@@ -85,6 +86,14 @@ def test_the_program_reads_all_its_inputs(a_frame: Maker, tmp_path: Path) -> Non
         assert count_of(picture) == 3
     with Image.open(tmp_path / "b.png") as sheet:
         assert sheet.size[0] > join.THUMBNAIL[0]
+
+
+def test_very_many_inputs_come_in_a_file(a_frame: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directories = [a_frame(number) for number in range(3)]
+    listed = tmp_path / "inputs.json"
+    listed.write_text(json.dumps({"frame": [str(path) for path in directories]}))
+    monkeypatch.setenv("FARMHAND_INPUTS_FILE", str(listed))
+    assert join.input_directories() == directories
 
 
 def test_the_program_ends_in_one_line_when_a_frame_is_missing(a_frame: Maker, tmp_path: Path) -> None:
