@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -80,7 +81,8 @@ def _set_up() -> None:
         _install_pip(python)
     pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "install"]
     locked = [word for path in LOCKED for word in ("-r", str(path))]
-    _run([*pip, "--require-hashes", "--only-binary", ":all:", *locked])
+    # The lists are complete, so nothing has to be resolved; what is imported gets compiled when it is.
+    _run([*pip, "--no-deps", "--no-compile", "--require-hashes", "--only-binary", ":all:", *locked])
     _run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
     STAMP.write_text(_digest())
 
@@ -115,7 +117,7 @@ def _say(line: str) -> None:
     print(f"bootstrap: {line}", file=sys.stderr, flush=True)
 
 
-def _give_up(line: str) -> None:
+def _give_up(line: str) -> NoReturn:
     sys.exit(f"bootstrap: {line}")
 
 
