@@ -56,6 +56,11 @@ class Part:
         """Its process id, while it runs."""
         return self._child.pid if self._child is not None and self._child.running else None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended last (less than zero: by that signal); None while it runs, and before it was started."""
+        return self._child.exit_code if self._child is not None else None
+
     def signal(self, how: signal.Signals) -> None:
         """Send it a signal, if it runs: SIGTERM asks it to end, SIGSTOP and SIGCONT hold it and let it go."""
         if self._child is not None and self._child.running:

@@ -109,6 +109,11 @@ class Child:
         """Whether it still runs."""
         return self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended (less than zero: by that signal); None while it runs."""
+        return self._process.poll()
+
     def stop(self, how: signal.Signals = signal.SIGTERM, *, timeout_s: float = 30) -> None:
         """Ask it to end, wait, and insist when it does not."""
         if self.running:

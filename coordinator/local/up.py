@@ -21,6 +21,9 @@ _WELL_S: Final = 60.0
 _LOOK_EVERY_S: Final = 1.0
 _DRAIN_S: Final = 5.0
 
+#: What an agent exits with that was asked to restart.
+_RESTART_ASKED: Final = 10
+
 Say = Callable[[str], None]
 
 
@@ -112,9 +115,14 @@ async def _keep_part(part: Part, say: Say) -> None:
     while True:
         began = time.monotonic()
         await part.ended()
-        pause_s = _next_pause(pause_s, time.monotonic() - began)
-        say(f"{part.failure('ended')}\n{part.name} is started again in {pause_s:.0f} s")
-        await asyncio.sleep(pause_s)
+        if part.exit_code == 0:
+            say(f"{part.name} has left, as it was asked to; it stays away until the next start")
+            return
+        if part.exit_code != _RESTART_ASKED:
+            pause_s = _next_pause(pause_s, time.monotonic() - began)
+            say(str(part.failure(f"ended ({_how(part.exit_code)})")))
+            say(f"{part.name} is started again in {pause_s:.0f} s")
+            await asyncio.sleep(pause_s)
         part.start()
         say(f"{part.name} is started again")
 
@@ -136,6 +144,11 @@ async def _keep_server(name: str, server: Watched, say: Say) -> None:
         else:
             say(f"{name} is started again")
         began = time.monotonic()
+
+
+def _how(code: int | None) -> str:
+    """An exit code in words."""
+    return f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
 
 
 def _next_pause(last_s: float, lived_s: float) -> float:

@@ -1,6 +1,6 @@
 """The program of the last task: all frames into one moving picture and one contact sheet.
 
-It reads the directories named in FARMHAND_INPUTS (those of the accepted attempts, nobody else's) and writes into that of
+It reads the directories named in FARMHAND_INPUTS (those of the accepted attempts, nobody else's) and writes into
 FARMHAND_OUTPUT. The sheet shows beneath each frame which worker made it, and at which attempt.
 """
 
