@@ -4,7 +4,7 @@ Instants are aware UTC, durations seconds, sizes bytes. A client ignores fields 
 coordinator may say more.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -241,6 +241,21 @@ class LogPart(View):
     live: bool
 
 
+class LogSpan(View):
+    """Which chunks of an attempt's log there are to read: those after `after`, up to `last`.
+
+    `day` is the day that the chunks are filed under; `live` says that more may come.
+    """
+
+    task: int
+    attempt: int
+    day: date
+    after: int
+    last: int
+    live: bool
+    truncated: bool
+
+
 class Entry(View):
     """One event of a story."""
 
@@ -386,8 +401,11 @@ class WorkerCount(View):
 
 
 class Numbers(View):
-    """The farm's gauges. `tasks` is queue -> state -> count, of tasks that are not finished; blocked and scheduled
-    ones are counted under their job's queue."""
+    """The farm's gauges.
+
+    `tasks` is queue -> state -> count, of tasks that are not finished; blocked and scheduled ones are counted under
+    their job's queue.
+    """
 
     at: datetime
     workers: list[WorkerCount]

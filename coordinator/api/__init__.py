@@ -8,12 +8,13 @@ from fastapi import APIRouter, FastAPI
 from coordinator.api import farmwide, jobs, outputs, parked, problems, tasks, workers
 from coordinator.api.blobs import Blobs
 from coordinator.api.document import document
-from coordinator.api.farm import Ask, Farm, Reads
+from coordinator.api.farm import Ask, Farm
 from coordinator.api.guard import Guard
+from coordinator.api.reads import Reads
 from coordinator.telemetry import Telemetry
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - each part by its name
     *,
     views: Reads,
     ask: Ask,
@@ -24,7 +25,10 @@ def create_app(
     coordinator: str,
     api_token: str | None = None,
 ) -> FastAPI:
-    """The application. *health* names what keeps this coordinator from its work; output files are kept below *blobs*."""
+    """The application.
+
+    *health* names what keeps this coordinator from its work; output files are kept below *blobs*.
+    """
     app = FastAPI(title="Farmhand", version=version, docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
     app.state.farm = Farm(views, ask, health, telemetry, Blobs(blobs), version, coordinator)
     v1 = APIRouter(prefix="/api/v1")

@@ -1,33 +1,17 @@
 """What the routes work with: who answers questions, who carries out requests, and the farm's constants."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 from fastapi import Depends, Header, Request
 
 from coordinator.api.blobs import Blobs
+from coordinator.api.reads import Reads
 from coordinator.operations import requests
 from coordinator.operations.requests import UnavailableError
 from coordinator.telemetry import Telemetry
-from schemas.views import (
-    CoordinatorView,
-    Entry,
-    JobDetail,
-    JobView,
-    Numbers,
-    OutputView,
-    Page,
-    ParkedDetail,
-    ParkedView,
-    QueueView,
-    TaskDetail,
-    TaskView,
-    WorkerDetail,
-    WorkerView,
-)
 
 A = TypeVar("A")
 
@@ -35,67 +19,11 @@ A = TypeVar("A")
 ANSWER_S = 60.0
 
 
-class LogSpan(Protocol):
-    """A piece of an attempt's log that can be read."""
-
-    @property
-    def task(self) -> int: ...
-    @property
-    def attempt(self) -> int: ...
-    @property
-    def day(self) -> date: ...
-    @property
-    def after(self) -> int: ...
-    @property
-    def last(self) -> int: ...
-    @property
-    def live(self) -> bool: ...
-    @property
-    def truncated(self) -> bool: ...
-
-
-class Reads(Protocol):
-    """The questions that the API asks of the rows; each raises NotFoundError or UnavailableError."""
-
-    async def jobs(
-        self, *, state: str | None = None, submitter: str | None = None, before: int | None = None, limit: int = 100
-    ) -> Page[JobView]: ...
-    async def job(self, job: int) -> JobDetail: ...
-    async def tasks(
-        self, job: int, *, state: str | None = None, after: int = 0, limit: int = 100
-    ) -> Page[TaskView]: ...
-    async def task(self, task: int) -> TaskDetail: ...
-    async def attempt_worker(self, task: int, attempt: int) -> str: ...
-    async def output(self, task: int, attempt: int, name: str) -> OutputView: ...
-    async def log_span(self, task: int, attempt: int | None, after: int, *, settled: bool) -> Any: ...
-    def log(self, span: Any) -> AsyncIterator[str]: ...
-    async def story_of_task(self, task: int, *, after: int = 0, limit: int = 100) -> Page[Entry]: ...
-    async def story_of_worker(self, worker: str, *, after: int = 0, limit: int = 100) -> Page[Entry]: ...
-    async def story_of_job(self, job: int, *, after: int = 0, limit: int = 100) -> Page[Entry]: ...
-    async def workers(
-        self,
-        *,
-        connection: str | None = None,
-        duty: str | None = None,
-        queue: str | None = None,
-        after: str = "",
-        limit: int = 100,
-    ) -> Page[WorkerView]: ...
-    async def worker(self, worker: str) -> WorkerDetail: ...
-    async def queues(self) -> list[QueueView]: ...
-    async def parked(
-        self, *, state: str | None = "parked", reason: str | None = None, before: int | None = None, limit: int = 100
-    ) -> Page[ParkedView]: ...
-    async def parked_one(self, parked: int) -> ParkedDetail: ...
-    async def ping(self) -> None: ...
-    async def coordinators(self) -> list[CoordinatorView]: ...
-    async def numbers(self) -> Numbers: ...
-
-
 class Ask(Protocol):
     """The inbox: a request is answered when it is committed."""
 
-    async def __call__(self, request: requests.Request[A], /) -> A: ...
+    async def __call__(self, request: requests.Request[A], /) -> A:
+        """Its answer, when it is committed."""
 
 
 @dataclass(frozen=True)

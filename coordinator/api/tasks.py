@@ -42,7 +42,7 @@ async def requeue(farm: FarmHere, actor: Actor, task: Id, body: Annotated[Reason
 
 @router.get("/{task}/log", response_class=StreamingResponse)
 async def log(
-    farm: FarmHere, task: Id, attempt: Attempt = None, after: Chunk = -1, settled: bool = False
+    farm: FarmHere, task: Id, attempt: Attempt = None, after: Chunk = -1, *, settled: bool = False
 ) -> StreamingResponse:
     """The log of an attempt as text, after a chunk.
 

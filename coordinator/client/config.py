@@ -20,6 +20,7 @@ class ClientSettings(BaseSettings):
     api_token: SecretStr | None = None
     api_token_file: Annotated[Path | None, Field(description="a file with the token in its first line")] = None
     actor: str | None = None
+    debug: Annotated[bool, Field(description="show where an unexpected error came from")] = False
 
     def token(self) -> str | None:
         """The token: from the environment, else from the file it names, else from `token` in farmhand's directory."""

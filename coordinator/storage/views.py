@@ -1,16 +1,15 @@
 """Everything that is read to be shown: one method a question, over a pool that is given.
 
-Nothing here changes a row or waits for the writer. Every question is bounded by its page and by a time limit; a database
-that cannot answer is an `UnavailableError`, never a driver's exception.
+Nothing here changes a row or waits for the writer. Every question is bounded by its page and by a time limit; a
+database that cannot answer is an `UnavailableError`, never a driver's exception.
 """
 
 import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -29,6 +28,7 @@ from schemas.views import (
     HeldView,
     JobDetail,
     JobView,
+    LogSpan,
     Numbers,
     OutputView,
     Page,
@@ -50,22 +50,9 @@ _ACQUIRE_S: Final = 5.0
 _ANSWER_S: Final = 10.0
 _UNFINISHED: Final = frozenset({"active", "canceling"})
 
-Pool = "asyncpg.Pool[asyncpg.Record]"
-Connection = "PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 Row = asyncpg.Record
-
-
-@dataclass(frozen=True, slots=True)
-class LogSpan:
-    """Which chunks of an attempt's log there are to read: those after `after`, up to `last`."""
-
-    task: int
-    attempt: int
-    day: date
-    after: int
-    last: int
-    live: bool
-    truncated: bool
 
 
 class Views:
@@ -155,7 +142,7 @@ class Views:
                 f"there is no task {task}" if attempt is None else f"task {task} has no attempt {attempt}"
             )
         if row["attempt"] is None:
-            return LogSpan(task, 0, date.min, after, after, live=True, truncated=False)
+            return LogSpan(task=task, attempt=0, day=date.min, after=after, last=after, live=True, truncated=False)
         key, live = (task, row["attempt"], row["day"]), row["state"] != "ended"
         end = await self._fetchrow("log_end", *key)
         last = end["last"] if end else None
@@ -163,7 +150,15 @@ class Views:
             contiguous = await self._fetchrow("log_settled", *key, after)
             last = contiguous["last"] if contiguous else None
         reached = after if last is None else max(after, last)
-        return LogSpan(*key, after, reached, live, truncated=bool(end and end["truncated"]))
+        return LogSpan(
+            task=task,
+            attempt=row["attempt"],
+            day=row["day"],
+            after=after,
+            last=reached,
+            live=live,
+            truncated=bool(end and end["truncated"]),
+        )
 
     async def log(self, span: LogSpan) -> AsyncIterator[str]:
         """The text of *span*, piece by piece; no connection is held between pieces."""
@@ -358,11 +353,11 @@ async def _why_ready(connection: Connection, class_id: int) -> Waiting:
 # --- rows to views -----------------------------------------------------------------------------------------
 
 
-def _next(rows: list[asyncpg.Record], limit: int) -> Any:
+def _next(rows: list[asyncpg.Record], limit: int) -> int | str | None:
     return rows[limit - 1]["id"] if len(rows) > limit else None
 
 
-def _json(text: str | None) -> Any:
+def _json(text: str | None) -> Any:  # noqa: ANN401 - JSON
     return None if text is None else json.loads(text)
 
 

@@ -1,0 +1,179 @@
+"""`farmhand jobs`: list, show, wait, cancel, requeue."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from coordinator.cli.command import Session, command, group, ids
+from coordinator.cli.output import Column, plural, say, show_facts, show_json, show_table, span
+from coordinator.cli.paging import LimitOption, show_pages
+
+if TYPE_CHECKING:
+    from schemas.views import Changed, JobDetail
+
+State = Literal["active", "canceling", "completed", "failed", "canceled"]
+StateOption = Annotated[State | None, typer.Option("--state", help="Only jobs in this state.")]
+SubmitterOption = Annotated[str | None, typer.Option("--submitter", metavar="WHO", help="Only jobs of this one.")]
+JobArgument = Annotated[int, typer.Argument(metavar="JOB", min=1, show_default=False)]
+JobsArgument = Annotated[list[str], typer.Argument(metavar="JOB...", help="Numbers of jobs; - reads them from stdin.")]
+ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept in the story.")]
+
+COLUMNS = [
+    Column("JOB", lambda job: job.id, keep=True, right=True),
+    Column("STATE", lambda job: job.state.value, keep=True),
+    Column("DONE", lambda job: f"{job.counts.completed}/{job.total}", keep=True, right=True),
+    Column("RUNNING", lambda job: job.counts.running + job.counts.assigned or "-", right=True),
+    Column("FAILED", lambda job: job.counts.failed or "-", right=True),
+    Column("PRIO", lambda job: job.priority, right=True),
+    Column("NAME", lambda job: job.name),
+    Column("SUBMITTER", lambda job: job.submitter),
+    Column("SUBMITTED", lambda job: job.submitted_at),
+    Column("TOOK", lambda job: span(job.submitted_at, job.finished_at)),
+]
+_PARTS = [
+    Column("TASK", lambda part: numbers(part.first_task, part.count), keep=True),
+    Column("NAME", lambda part: part.name),
+    Column("COUNT", lambda part: part.count, right=True),
+    Column("KIND", lambda part: part.kind),
+    Column("QUEUE", lambda part: part.queue),
+    Column("AFTER", lambda part: part.after),
+]
+
+
+def numbers(first: int, count: int) -> str:
+    """The numbers of the tasks of a part."""
+    return str(first) if count == 1 else f"{first}-{first + count - 1}"
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands to *app*."""
+    jobs = group(app, "jobs", "Jobs: list, show, wait, cancel, requeue.")
+    command(jobs, invoke_without_command=True)(list_)
+    command(jobs, "list")(list_)
+    command(jobs, "show")(show)
+    command(jobs, "wait")(wait)
+    command(jobs, "cancel")(cancel)
+    command(jobs, "requeue")(requeue)
+
+
+def list_(
+    session: Session, state: StateOption = None, submitter: SubmitterOption = None, limit: LimitOption = 50
+) -> None:
+    """List jobs, the newest first.
+
+    Examples:
+      farmhand jobs
+      farmhand jobs --state failed
+      farmhand jobs show 12
+      farmhand jobs cancel 12 --reason "wrong camera"
+    """
+    show_pages(
+        session,
+        lambda cursor, size: session.farm.jobs(state=state, submitter=submitter, before=cursor, limit=size),
+        limit,
+        COLUMNS,
+        empty="no jobs; submit one: farmhand submit -- echo hello",
+    )
+
+
+def show(session: Session, job: JobArgument) -> None:
+    """Show one job: its tasks by state, why the ready ones wait, what failed.
+
+    Examples:
+      farmhand jobs show 12
+      farmhand jobs show 12 --json
+    """
+    found = session.farm.job(job)
+    if session.json:
+        show_json(found)
+        return
+    _facts(found)
+    for why in found.waiting:
+        say(f"{plural(why.tasks, 'task')} ready: {why.sentence}")
+    show_table(_PARTS, found.parts, empty="")
+    if found.counts.failed:
+        _tell_failures(session, job)
+
+
+def _tell_failures(session: Session, job: int) -> None:
+    failed = session.farm.tasks(job, state="failed", limit=5).items
+    for task in failed:
+        say(f"task {task.id} ({task.name}) failed on {task.worker or 'no worker'}: {task.reason or 'no reason given'}")
+    if failed:
+        say(f"look closer: farmhand logs {failed[0].id}; again: farmhand jobs requeue {job}")
+
+
+def _facts(job: "JobDetail") -> None:
+    counts = [f"{count} {state}" for state, count in job.counts.model_dump().items() if count]
+    if job.expanded < job.total:
+        counts.append(f"{job.total - job.expanded} still to be made")
+    show_facts(
+        [
+            ("job", f"{job.id}  {job.name}"),
+            ("state", job.state.value + (f" ({job.cancel_reason})" if job.cancel_reason else "")),
+            ("tasks", f"{job.total}: {', '.join(counts)}"),
+            ("priority", job.priority),
+            ("queue", job.queue),
+            ("submitter", job.submitter),
+            ("key", job.key),
+            ("submitted", job.submitted_at),
+            ("finished", job.finished_at),
+            ("took", span(job.submitted_at, job.finished_at)),
+        ]
+    )
+
+
+def wait(
+    session: Session,
+    job: JobArgument,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="TIME", help="Give up after 90s, 10m or 2h (exit code 7).")
+    ] = None,
+) -> None:
+    """Wait until a job has ended, and exit with its outcome: 0 completed, 1 failed or canceled.
+
+    Examples:
+      farmhand jobs wait 12
+      farmhand jobs wait 12 --timeout 10m && deliver
+    """
+    from coordinator.cli.waiting import seconds, wait_for  # noqa: PLC0415
+
+    raise typer.Exit(wait_for(session, job, seconds(timeout)))
+
+
+def cancel(session: Session, jobs: JobsArgument, reason: ReasonOption = None) -> None:
+    """Cancel all tasks of jobs that are not finished.
+
+    Examples:
+      farmhand jobs cancel 12
+      farmhand jobs cancel 12 13 --reason "wrong camera"
+    """
+    for job in ids(jobs, "job"):
+        changed(session, f"job {job}", session.farm.cancel_job(job, reason=reason), "task", "canceled")
+
+
+def requeue(
+    session: Session,
+    jobs: JobsArgument,
+    *,
+    canceled: Annotated[bool, typer.Option("--canceled", help="The canceled tasks too.")] = False,
+    reason: ReasonOption = None,
+) -> None:
+    """Run the failed tasks of jobs again.
+
+    Examples:
+      farmhand jobs requeue 12
+      farmhand jobs requeue 12 --canceled
+    """
+    for job in ids(jobs, "job"):
+        done = session.farm.requeue_job(job, canceled=canceled, reason=reason)
+        changed(session, f"job {job}", done, "task", "requeued")
+
+
+def changed(session: Session, what: str, done: "Changed", noun: str, verb: str) -> None:
+    """Say what a request changed."""
+    if session.json:
+        show_json({"what": what, **done.model_dump()})
+        return
+    more = "; the rest follows" if done.continues else ""
+    say(f"{what}: {plural(done.count, noun)} {verb}{more}")
