@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cachetools import LRUCache
-
 from coordinator.domain import liveness
 from coordinator.domain.attempt import Attempt
 from coordinator.operations.ledger import Ledger
@@ -15,10 +13,8 @@ from schemas.task import (
     Assign,
     AssignedAttempt,
     AttemptRef,
-    Command,
     Input,
     Judged,
-    Resources,
     Revocation,
     Revoke,
     Verdicts,
@@ -76,30 +72,6 @@ async def compose(tx: Transaction, ledger: Ledger, patience: Silence) -> list[Le
     return letters
 
 
-class SpecBody(Message):
-    """The part of a task's specification that its worker is told."""
-
-    kind: str
-    commands: list[Command]
-    environment: dict[str, str]
-    resources: Resources
-    promote: str | None
-    upload: list[str]
-
-
-_bodies: LRUCache[int, SpecBody] = LRUCache(maxsize=4096)
-
-
-def _body(order: Order) -> SpecBody:
-    """The specification as a model; checked once for all elements of an array that do not differ in it."""
-    if order.filled:
-        return SpecBody.model_validate(order.body)
-    body = _bodies.get(order.spec_id)
-    if body is None:
-        body = _bodies[order.spec_id] = SpecBody.model_validate(order.body)
-    return body
-
-
 #: Lists are cut so that no single command comes near the size of a message.
 _MANY = 500
 
@@ -123,7 +95,7 @@ def _assigns(attempts: list[Attempt], orders: Mapping[int, Order], lease_s: floa
 
 def _assigned(attempt: Attempt, order: Order, lease_s: float) -> AssignedAttempt:
     """The attempt as its worker is told. The parts were checked when the job was submitted."""
-    body = _body(order)
+    body = order.body
     return AssignedAttempt.model_construct(
         task=attempt.task_id,
         attempt=attempt.attempt,

@@ -11,6 +11,8 @@ from coordinator.domain.matching import Candidate, Group, TaskClass
 from coordinator.domain.worker import Worker
 from coordinator.operations.jobs import Draft, Growing, Grown
 from coordinator.operations.ledger import Ledger, Wanted
+from schemas.base import Message
+from schemas.task import Command, Resources
 
 
 class StoreUnavailableError(Exception):
@@ -26,16 +28,24 @@ class BadBatchError(Exception):
         super().__init__(detail)
 
 
+class SpecBody(Message):
+    """The part of a task's specification that its worker is told."""
+
+    kind: str
+    commands: list[Command]
+    environment: dict[str, str]
+    resources: Resources
+    promote: str | None
+    upload: list[str]
+
+
 @dataclass(frozen=True)
 class Order:
     """What an assigned attempt is told beside its numbers: the task as submitted, filled in for its element."""
 
     job_id: int
-    spec_id: int
     name: str
-    body: Mapping[str, Any]
-    #: Whether `body` was filled in for this element, and so is not the spec's own.
-    filled: bool
+    body: SpecBody
     #: (name, first task, accepted attempts of first, first + 1, …)
     inputs: Sequence[tuple[str, int, list[int]]]
 

@@ -13,7 +13,7 @@ from coordinator.domain.worker import Worker
 from coordinator.operations.jobs import SLICE, Draft, Growing, Grown
 from coordinator.operations.ledger import Dependent, GroupRow, Ledger, ParkedMessage, Wanted
 from coordinator.operations.ports import Delivery
-from coordinator.operations.store import Order
+from coordinator.operations.store import Order, SpecBody
 from coordinator.storage import growing, rows, saving
 from coordinator.storage.queries import load
 
@@ -23,12 +23,20 @@ SILENCE_S: Final = 2.0
 MOST_DUE: Final = 2000
 
 
+class Spec:
+    """A row of specs, and the part of it that a worker is told, checked once for all elements."""
+
+    def __init__(self, row: asyncpg.Record) -> None:
+        self.row = row
+        self.body = SpecBody.model_validate(row["body"])
+
+
 class Caches:
     """What never changes once it is written: classes and specs, by number."""
 
     def __init__(self) -> None:
         self.classes: dict[int, TaskClass] = {}
-        self.specs: LRUCache[int, asyncpg.Record] = LRUCache(maxsize=4096)
+        self.specs: LRUCache[int, Spec] = LRUCache(maxsize=4096)
 
 
 class PostgresTransaction:
@@ -218,10 +226,10 @@ class PostgresTransaction:
         found = {number: specs[number] for number in needed if number in specs}
         missing = needed - found.keys()
         if missing:
-            found.update((row["id"], row) for row in await self._fetch("specs", list(missing)))
+            found.update((row["id"], Spec(row)) for row in await self._fetch("specs", list(missing)))
             for number in missing:
                 specs[number] = found[number]
-        accepted = await self._accepted([need for row in found.values() for need in row["after"]])
+        accepted = await self._accepted([need for spec in found.values() for need in spec.row["after"]])
         return [_order(tasks[one.task_id].job_id, found[tasks[one.task_id].spec_id], one.task_id, accepted)
                 for one in attempts]  # fmt: skip
 
@@ -248,26 +256,20 @@ class PostgresTransaction:
         return await self._connection.fetch(LOAD[name], *arguments)
 
 
-def _order(job_id: int, spec: asyncpg.Record, task: int, accepted: Mapping[int, int]) -> Order:
+def _order(job_id: int, spec: Spec, task: int, accepted: Mapping[int, int]) -> Order:
     """One attempt's order, with the places of its array element filled."""
-    name, body, filled = spec["name"], spec["body"], False
-    if spec["is_array"]:
-        index = task - spec["first_task"]
-        value = spec["array_values"][index] if spec["array_values"] is not None else index
+    row, name, body = spec.row, spec.row["name"], spec.body
+    if row["is_array"]:
+        index = task - row["first_task"]
+        value = row["array_values"][index] if row["array_values"] is not None else index
         name = element_name(name, index, value)
-        filled = body["has_places"]
-        if filled:
-            body = fill(body, index, value)
+        if row["body"]["has_places"]:
+            body = SpecBody.model_validate(fill(row["body"], index, value))
     inputs = [
-        (
-            need["name"],
-            need["first"],
-            [accepted[number] for number in range(need["first"], need["first"] + need["count"])],
-        )
-        for need in spec["after"]
-        if need["first"] in accepted
+        (need["name"], need["first"], [accepted[n] for n in range(need["first"], need["first"] + need["count"])])
+        for need in row["after"]
     ]
-    return Order(job_id, spec["id"], name, body, filled, inputs)
+    return Order(job_id, name, body, inputs)
 
 
 def _parked(row: asyncpg.Record) -> ParkedMessage:

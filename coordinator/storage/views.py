@@ -6,6 +6,7 @@ database that cannot answer is an `UnavailableError`, never a driver's exception
 
 import base64
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
@@ -17,6 +18,7 @@ from asyncpg.pool import PoolConnectionProxy
 from coordinator.domain.template import element_name
 from coordinator.operations.requests import NotFoundError, UnavailableError
 from coordinator.storage import queries, waiting
+from coordinator.storage.pool import TROUBLE
 from schemas.base import MAX_INT
 from schemas.views import (
     Amounts,
@@ -48,6 +50,7 @@ from schemas.views import (
 _SQL: Final = queries.load("views")
 _ACQUIRE_S: Final = 5.0
 _ANSWER_S: Final = 10.0
+_SECRET: Final = re.compile(r"token|secret|passw|credential|key", re.IGNORECASE)
 _UNFINISHED: Final = frozenset({"active", "canceling"})
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -107,8 +110,9 @@ class Views:
             why = await _why(connection, row, attempts)
         return TaskDetail(
             **_named(row),
-            spec=json.loads(row["spec"]),
+            spec=_spec(json.loads(row["spec"])),
             failed_on=row["failed_on"],
+            retries=row["retries"],
             unmet=row["unmet"],
             attempts=[AttemptView(**{**attempt, "result": _json(attempt["result"])}) for attempt in attempts],
             outputs=[OutputView(**output) for output in outputs],
@@ -315,13 +319,7 @@ class Views:
                 yield connection
         except (asyncpg.QueryCanceledError, TimeoutError):
             raise UnavailableError("the database did not answer in time: try again") from None
-        except (
-            OSError,
-            asyncpg.InterfaceError,
-            asyncpg.PostgresConnectionError,
-            asyncpg.OperatorInterventionError,
-            asyncpg.InsufficientResourcesError,
-        ):
+        except TROUBLE:
             raise UnavailableError("the database cannot be reached: try again") from None
 
 
@@ -365,8 +363,16 @@ def _job(row: Row) -> dict[str, Any]:
     return {**row, "counts": Counts(**{name: row[f"n_{name}"] for name in Counts.model_fields})}
 
 
+def _spec(body: dict[str, Any]) -> dict[str, Any]:
+    """The specification as submitted, without what may be a secret and what is ours."""
+    environment = {
+        name: "***" if _SECRET.search(name) else value for name, value in body.get("environment", {}).items()
+    }
+    return {**{name: value for name, value in body.items() if name != "has_places"}, "environment": environment}
+
+
 def _dependencies(text: str) -> list[str]:
-    return [item if isinstance(item, str) else item["task"] for item in json.loads(text)]
+    return [need["name"] for need in json.loads(text)]
 
 
 def _named(row: Row) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from asyncpg import Record
 from coordinator.app import Coordinator
 from coordinator.config import Settings
 from coordinator.operations.replay import Desk
-from coordinator.operations.requests import Submitted, SubmitJob
+from coordinator.operations.requests import SubmitJob, Submitted
+from coordinator.storage.invariants import violations
 from schemas.job import JobSpec
 
 
@@ -71,7 +72,7 @@ def a_task(**fields: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def running(database_url: str, amqp_url: str, **settings: Any) -> AsyncIterator[Farm]:
-    """A coordinator, ready."""
+    """A coordinator, ready; when it has stopped, every invariant of its farm must hold."""
     defaults: dict[str, Any] = {"http_port": free_port()}
     coordinator = Coordinator(Settings(database_url=database_url, amqp_url=amqp_url, **(defaults | settings)))
     task = asyncio.create_task(coordinator.run())
@@ -85,3 +86,4 @@ async def running(database_url: str, amqp_url: str, **settings: Any) -> AsyncIte
     finally:
         coordinator.stop()
         await task
+        assert await violations(database_url) == []

@@ -79,8 +79,12 @@ class WireWorker:
 
     async def online(self, **more: Any) -> None:
         """Say that it is here, and wait for the welcome."""
-        await self.say(WorkerOnline(boot_id="boot", software="wire 1", **(self._online | more)))
+        await self.say_online_without_waiting(**more)
         await self.hear(lambda command: command.type == "welcome")
+
+    async def say_online_without_waiting(self, **more: Any) -> None:
+        """Say that it is here."""
+        await self.say(WorkerOnline(boot_id="boot", software="wire 1", **(self._online | more)))
 
     async def beat(self, **more: Any) -> None:
         """A heartbeat."""
@@ -120,7 +124,9 @@ class WireWorker:
             )
 
         command = await self.hear(fits)
-        return next(one.verdict for one in command.verdicts if (one.task, one.attempt) == (attempt.task, attempt.attempt))
+        return next(
+            one.verdict for one in command.verdicts if (one.task, one.attempt) == (attempt.task, attempt.attempt)
+        )
 
 
 def an_envelope(**fields: Any) -> bytes:

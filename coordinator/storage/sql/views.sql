@@ -26,7 +26,8 @@ WHERE id = $1
 -- name: parts
 SELECT s.name, c.kind, c.queue, s.first_task, s.count, s.after::text AS after
 FROM specs s
-JOIN classes c ON c.id = s.class_id
+JOIN groups g ON g.id = s.group_id
+JOIN classes c ON c.id = g.class_id
 WHERE s.job_id = $1
 ORDER BY s.first_task
 LIMIT 100
@@ -45,7 +46,8 @@ SELECT t.id, t.job_id AS job, s.name, s.is_array, t.id - s.first_task AS index,
        t.reason, t.changed_at, a.worker_id AS worker, a.done, a.total, a.activity
 FROM tasks t
 JOIN specs s ON s.id = t.spec_id
-JOIN classes c ON c.id = s.class_id
+JOIN groups g ON g.id = t.group_id
+JOIN classes c ON c.id = g.class_id
 LEFT JOIN attempts a ON a.task_id = t.id AND a.attempt = t.attempt
 WHERE t.job_id = $1 AND t.id > $2 AND ($3::text IS NULL OR t.state = $3)
 ORDER BY t.id
@@ -56,11 +58,12 @@ SELECT t.id, t.job_id AS job, s.name, s.is_array, t.id - s.first_task AS index,
        (s.array_values -> (t.id - s.first_task)::integer)::text AS value,
        c.kind, c.queue, t.state, t.priority, t.run, t.attempt, t.accepted_attempt, t.failures, t.losses, t.not_before,
        t.reason, t.changed_at, a.worker_id AS worker, a.done, a.total, a.activity,
-       s.class_id, s.body::text AS spec, coalesce(t.failed_on, '{}') AS failed_on, t.unmet,
+       c.id AS class_id, s.body::text AS spec, t.failed_on, t.retries, t.unmet,
        clock_timestamp() AS now
 FROM tasks t
 JOIN specs s ON s.id = t.spec_id
-JOIN classes c ON c.id = s.class_id
+JOIN groups g ON g.id = t.group_id
+JOIN classes c ON c.id = g.class_id
 LEFT JOIN attempts a ON a.task_id = t.id AND a.attempt = t.attempt
 WHERE t.id = $1
 

@@ -1,0 +1,96 @@
+-- Each statement finds what breaks an invariant; a sound farm answers none of them. Run them in one snapshot.
+
+-- name: held_tasks_have_one_live_attempt
+SELECT t.id AS task, t.state, count(a.attempt) AS live
+  FROM tasks t LEFT JOIN attempts a ON a.task_id = t.id AND a.state IN ('assigned', 'running')
+ GROUP BY t.id, t.state
+HAVING count(a.attempt) <> (t.state IN ('assigned', 'running'))::integer;
+
+-- name: a_live_attempt_is_as_far_as_its_task
+SELECT a.task_id AS task, a.attempt, a.state, t.state AS task_state
+  FROM attempts a JOIN tasks t ON t.id = a.task_id
+ WHERE a.state IN ('assigned', 'running') AND (a.state <> t.state OR a.run <> t.run OR a.attempt <> t.attempt);
+
+-- name: the_accepted_attempt_was_accepted
+SELECT t.id AS task, t.accepted_attempt AS attempt
+  FROM tasks t LEFT JOIN attempts a ON a.task_id = t.id AND a.attempt = t.accepted_attempt
+ WHERE t.state = 'completed' AND (a.accepted IS NOT TRUE OR a.run <> t.run);
+
+-- name: nothing_else_is_accepted
+SELECT a.task_id AS task, a.attempt
+  FROM attempts a JOIN tasks t ON t.id = a.task_id
+ WHERE a.accepted AND a.run = t.run AND t.accepted_attempt IS DISTINCT FROM a.attempt;
+
+-- name: attempt_numbers_only_grow
+SELECT t.id AS task, t.attempt, max(a.attempt) AS newest
+  FROM tasks t LEFT JOIN attempts a ON a.task_id = t.id
+ GROUP BY t.id, t.attempt
+HAVING t.attempt <> coalesce(max(a.attempt), 0) OR t.attempt <> count(a.attempt);
+
+-- name: no_live_attempt_on_a_worker_that_is_gone
+SELECT a.task_id AS task, a.attempt, w.id AS worker, w.connection, a.epoch, w.epoch AS worker_epoch
+  FROM attempts a JOIN workers w ON w.id = a.worker_id
+ WHERE a.state <> 'ended' AND (w.connection IN ('offline', 'lost') OR a.epoch <> w.epoch);
+
+-- name: used_never_exceeds_capacity
+-- A worker that came back with less than before is over until what it holds ends; the sum of what it was given is not.
+SELECT w.id AS worker, sum(c.slots) AS slots, w.slots AS slots_of, sum(c.cpus) AS cpus, w.cpus AS cpus_of,
+       sum(c.memory_mb) AS memory_mb, w.memory_mb AS memory_of, sum(c.gpus) AS gpus, w.gpus AS gpus_of
+  FROM attempts a JOIN workers w ON w.id = a.worker_id JOIN classes c ON c.id = a.class_id
+ WHERE a.state <> 'ended'
+ GROUP BY w.id
+HAVING sum(c.slots) > w.slots OR sum(c.cpus) > w.cpus + 1e-6 OR sum(c.memory_mb) > w.memory_mb OR sum(c.gpus) > w.gpus;
+
+-- name: unmet_counts_dependencies
+SELECT t.id AS task, t.unmet, count(*) FILTER (WHERE NOT met) AS counted
+  FROM tasks t
+  LEFT JOIN LATERAL (
+       SELECT n.state = 'completed' AND (NOT d.promoted OR a.promoted_at IS NOT NULL) AS met
+         FROM dependencies d
+         JOIN tasks n ON n.id = d.needs
+         LEFT JOIN attempts a ON a.task_id = n.id AND a.attempt = n.accepted_attempt
+        WHERE d.task_id = t.id) AS need ON true
+ GROUP BY t.id, t.unmet
+HAVING t.unmet <> count(*) FILTER (WHERE NOT met);
+
+-- name: groups_count_ready_tasks
+SELECT g.id AS "group", g.ready, count(t.id) AS counted
+  FROM groups g LEFT JOIN tasks t ON t.group_id = g.id AND t.state = 'ready'
+ GROUP BY g.id, g.ready
+HAVING g.ready <> count(t.id);
+
+-- name: jobs_count_their_tasks
+SELECT j.id AS job
+  FROM jobs j LEFT JOIN tasks t ON t.job_id = j.id
+ GROUP BY j.id
+HAVING j.expanded <> count(t.id)
+    OR j.n_blocked <> count(t.id) FILTER (WHERE t.state = 'blocked')
+    OR j.n_scheduled <> count(t.id) FILTER (WHERE t.state = 'scheduled')
+    OR j.n_ready <> count(t.id) FILTER (WHERE t.state = 'ready')
+    OR j.n_assigned <> count(t.id) FILTER (WHERE t.state = 'assigned')
+    OR j.n_running <> count(t.id) FILTER (WHERE t.state = 'running')
+    OR j.n_completed <> count(t.id) FILTER (WHERE t.state = 'completed')
+    OR j.n_failed <> count(t.id) FILTER (WHERE t.state = 'failed')
+    OR j.n_canceled <> count(t.id) FILTER (WHERE t.state = 'canceled');
+
+-- name: every_attempt_has_its_history
+SELECT a.task_id AS task, a.attempt, a.state, a.ending
+  FROM attempts a
+ WHERE NOT EXISTS (SELECT FROM history h
+                    WHERE h.task_id = a.task_id AND h.attempt = a.attempt AND h.event = 'task.assigned')
+    OR (a.started_at IS NOT NULL
+        AND NOT EXISTS (SELECT FROM history h
+                         WHERE h.task_id = a.task_id AND h.attempt = a.attempt AND h.event = 'task.started'))
+    OR (a.state = 'ended'
+        AND NOT EXISTS (SELECT FROM history h
+                         WHERE h.task_id = a.task_id AND h.attempt = a.attempt
+                           AND (h.event = 'attempt.' || a.ending OR h.event = 'task.' || a.ending)))
+    OR (a.state = 'stopping'
+        AND NOT EXISTS (SELECT FROM history h
+                         WHERE h.task_id = a.task_id AND h.attempt = a.attempt AND h.event = 'task.canceled'));
+
+-- name: nothing_stays_undelivered
+-- The sweep sends again after 2, 4, … 64 s; twice that without it means that the sweep does not run.
+SELECT a.task_id AS task, a.attempt, a.worker_id AS worker, a.sent_at
+  FROM attempts a JOIN workers w ON w.id = a.worker_id
+ WHERE a.state = 'assigned' AND w.connection = 'online' AND a.sent_at < clock_timestamp() - interval '130 seconds';
