@@ -40,10 +40,13 @@ class Strict(BaseModel):
 WorkerName = Annotated[str, StringConstraints(pattern=WORKER_ID_PATTERN)]
 #: A name that people give: a queue, a kind, a tag, a label, a zone.
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,63}$")]
+Short = Annotated[str, StringConstraints(max_length=64)]
 Line = Annotated[str, StringConstraints(max_length=200)]
 Text = Annotated[str, StringConstraints(max_length=4000)]
 Count = Annotated[int, Field(ge=0, le=MAX_INT)]
 Positive = Annotated[int, Field(ge=1, le=MAX_INT)]
+#: The number of an attempt: counted from 1, for each task.
+AttemptNumber = Annotated[int, Field(ge=1, lt=2**31)]
 Parameters = dict[Annotated[str, StringConstraints(max_length=64)], JsonValue]
 
 M = TypeVar("M", bound=BaseModel)
@@ -53,14 +56,21 @@ class UndecodableError(ValueError):
     """Bytes that are not the message they should be.
 
     `reason` is a word for counting (`oversized`, `invalid`, `unstorable`), `field` the path of the first
-    field at fault ("" for the whole), and the message says what is wrong with it.
+    field at fault ("" for the whole), and the message says what is wrong with it. Both may quote what came in, so they
+    are made fit to be stored and shown: cut, and without NUL. `code` is pydantic's word for it, where pydantic found it.
     """
 
-    def __init__(self, reason: str, field: str, detail: str) -> None:
+    def __init__(self, reason: str, field: str, detail: str, code: str = "") -> None:
         self.reason = reason
-        self.field = field
-        self.detail = detail
-        super().__init__(f"{field}: {detail}" if field else detail)
+        self.code = code
+        self.field = _quotable(field, 200)
+        self.detail = _quotable(detail, 1000)
+        super().__init__(f"{self.field}: {self.detail}" if field else self.detail)
+
+
+def _quotable(text: str, most: int) -> str:
+    whole = text if len(text) <= most else text[: most - 1] + "…"
+    return whole.replace("\x00", "\ufffd")
 
 
 def decode(body: bytes, model: type[M], *, limit: int = MAX_MESSAGE_BYTES) -> M:
@@ -78,7 +88,7 @@ def decode(body: bytes, model: type[M], *, limit: int = MAX_MESSAGE_BYTES) -> M:
 def undecodable(error: ValidationError) -> UndecodableError:
     """pydantic's complaint in one line: the first field at fault and what is wrong with it."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    return UndecodableError("invalid", ".".join(str(part) for part in first["loc"]), first["msg"])
+    return UndecodableError("invalid", ".".join(str(part) for part in first["loc"]), first["msg"], first["type"])
 
 
 #: With every digit made a nought, long integers and large exponents are found without a regular expression

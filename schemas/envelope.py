@@ -5,11 +5,10 @@ The list is the unit: one message carries what has gathered, split so that it fi
 
 import json
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Annotated, Final, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter
 
 from schemas.base import (
     MAX_MESSAGE_BYTES,
@@ -20,7 +19,6 @@ from schemas.base import (
     UndecodableError,
     WorkerName,
     decode,
-    undecodable,
 )
 from schemas.job import JobSpec
 from schemas.task import (
@@ -82,7 +80,7 @@ class FromWorker(Message):
     epoch: Count
     instance: UUID
     seq: Count
-    sent_at: datetime
+    sent_at: AwareDatetime
     events: list[Annotated[WorkerEvent, Field(discriminator="type")]]
 
 
@@ -100,8 +98,8 @@ class FromSubmitter(Message):
 
     v: Version = VERSION
     submitter: WorkerName
-    sent_at: datetime
-    events: list[Annotated[JobSubmit, Field()]]
+    sent_at: AwareDatetime
+    events: list[JobSubmit]
 
 
 class SubmitReply(Message):
@@ -130,17 +128,19 @@ def _decode_list(body: bytes, model: type[M], key: str, known: frozenset[str]) -
     try:
         return decode(body, model), 0
     except UndecodableError as error:
-        if "does not match any of the expected tags" not in error.detail:
+        if error.code != "union_tag_invalid":
             raise
-        raw = json.loads(body)
-        items = raw[key]
-        raw[key] = [item for item in items if not isinstance(item, dict) or item.get("type") in known]
-        if len(raw[key]) == len(items):
-            raise
-        try:
-            return model.model_validate_json(json.dumps(raw)), len(items) - len(raw[key])
-        except ValidationError as again:
-            raise undecodable(again) from None
+    raw = json.loads(body)
+    items = raw[key]
+    raw[key] = [item for item in items if not _is_unknown(item, known)]
+    known_only = json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode()
+    return decode(known_only, model, limit=2 * MAX_MESSAGE_BYTES), len(items) - len(raw[key])
+
+
+def _is_unknown(item: object, known: frozenset[str]) -> bool:
+    """Whether a newer version may know what this is: an object whose `type` is a word, though none of ours."""
+    kind = item.get("type") if isinstance(item, dict) else None
+    return isinstance(kind, str) and kind not in known
 
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from schemas.base import Count, Line, Message, Parameters, Positive, Strict, Text, Word
+from schemas.base import AttemptNumber, Count, Line, Message, Parameters, Positive, Strict, Text, Word
 
 
 class Phase(StrEnum):
@@ -63,7 +63,7 @@ class AttemptRef(Message):
     """Which attempt is meant."""
 
     task: Positive
-    attempt: Positive
+    attempt: AttemptNumber
 
 
 class Held(AttemptRef):
@@ -80,7 +80,7 @@ class Input(Message):
 
     name: Line
     first: Positive
-    attempts: list[Positive]
+    attempts: list[AttemptNumber]
 
 
 class AssignedAttempt(AttemptRef):

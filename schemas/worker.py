@@ -1,12 +1,11 @@
 """Workers as they travel: what one says of itself, and what it is told."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
-from schemas.base import Count, Line, Message, Positive, Text, Word
+from schemas.base import Count, Line, Message, Positive, Short, Text, Word
 from schemas.task import AttemptRef, Held
 
 #: More slots than this an agent may not have: a heartbeat that lists every slot must fit one message.
@@ -41,9 +40,9 @@ class Platform(Message):
     """The machine, for people: `os` and `arch` as Python's platform module words them."""
 
     os: Line = ""
-    arch: Line = ""
+    arch: Short = ""
     hostname: Line = ""
-    python: Line = ""
+    python: Short = ""
 
 
 class Gpu(Message):
@@ -95,8 +94,8 @@ class WorkerOnline(Message):
     """
 
     type: Literal["worker.online"] = "worker.online"
-    boot_id: Line
-    software: Line
+    boot_id: Annotated[str, Field(max_length=100)]
+    software: Short
     platform: Platform = Platform()
     kinds: Words
     queues: Annotated[Words, Field(min_length=1)]
@@ -117,7 +116,7 @@ class WorkerHeartbeat(Message):
     queues: Words = Field(default_factory=list)
     stats: MachineStats | None = None
     open_sessions: Count = 0
-    last_activity_at: datetime | None = None
+    last_activity_at: AwareDatetime | None = None
 
 
 class WorkerStateChanged(Message):
@@ -147,7 +146,7 @@ class Welcome(Message):
     epoch: Positive
     heartbeat_s: Annotated[float, Field(gt=0)]
     lease_s: Annotated[float, Field(gt=0)]
-    server_time: datetime
+    server_time: AwareDatetime
     keep: list[AttemptRef] = Field(default_factory=list)
 
 
