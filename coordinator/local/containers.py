@@ -17,6 +17,7 @@ from coordinator.local.rabbitmq import MANAGEMENT, NODE, reason
 POSTGRES_IMAGE: Final = "postgres:16"
 RABBITMQ_IMAGE: Final = "rabbitmq:4-management"
 _USER: Final = "farmhand"
+_ENGINE: Final = "unix:///var/run/docker.sock"
 _READY_S: Final = 120.0
 _AMQP_GREETING: Final = b"AMQP\x00\x00\x09\x01"
 
@@ -25,7 +26,12 @@ def engine_answers() -> bool:
     """Whether a Docker engine is there."""
     import docker  # noqa: PLC0415 - an extra; slow to import
     from docker.errors import DockerException  # noqa: PLC0415
+    from docker.utils import kwargs_from_env  # noqa: PLC0415
 
+    host = kwargs_from_env().get("base_url", _ENGINE)
+    # docker-py leaks the socket that could not be connected: look before it does.
+    if host.startswith("unix://") and not _listens(host.removeprefix("unix://")):
+        return False
     try:
         client = docker.from_env(timeout=5)
     except DockerException:
@@ -36,6 +42,15 @@ def engine_answers() -> bool:
         return False
     finally:
         client.close()
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 class _Contained:
