@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from coordinator.api import create_app
 from coordinator.config import Identity, Settings
 from coordinator.domain import liveness
-from coordinator.duties import partitions, presence, resume, sweep
+from coordinator.duties import canary, partitions, presence, resume, sweep
 from coordinator.duties.periodic import every
 from coordinator.handlers.gather import Gatherer
 from coordinator.handlers.heartbeats import Heartbeats
@@ -49,6 +49,10 @@ from schemas import topology
 log = structlog.get_logger(__name__)
 
 SOFTWARE: Final = f"farmhand {version('farmhand')}"
+
+
+#: Seconds after which the consumer of a queue that may well be empty is rebuilt all the same.
+QUIET_S: Final = 600.0
 
 
 class StartError(Exception):
@@ -102,9 +106,9 @@ class Coordinator:
         logs = Gatherer(Logs(ear, inbox, identities).handle)
         intakes: dict[str, Intake] = {
             topology.EVENTS_QUEUE: broker.consume(topology.EVENTS, receiver.receive),
-            topology.PARKING_QUEUE: broker.consume(topology.PARKING, receiver.receive),
-            topology.HEARTBEATS_QUEUE: broker.consume(topology.HEARTBEATS, beats.receive),
-            topology.LOGS_QUEUE: broker.consume(topology.LOGS, logs.receive),
+            topology.PARKING_QUEUE: broker.consume(topology.PARKING, receiver.receive, idle_s=QUIET_S),
+            topology.HEARTBEATS_QUEUE: (hearing := broker.consume(topology.HEARTBEATS, beats.receive)),
+            topology.LOGS_QUEUE: broker.consume(topology.LOGS, logs.receive, idle_s=QUIET_S),
         }
 
         async def settle(deliveries: Sequence[Delivery]) -> None:
@@ -123,7 +127,7 @@ class Coordinator:
             wrong = [] if writer.healthy else ["the database is not available"]
             return wrong if broker.consuming else [*wrong, "the broker does not deliver"]
 
-        herald = presence.Herald(self.name, SOFTWARE, ear, broker)
+        herald = presence.Herald(self.name, SOFTWARE, ear, hearing)
         sweeper = sweep.Sweeper(inbox, self._patience)
         archivist = partitions.Archivist(ear, settings.log_retention_days)
         resumer = resume.Resumer(inbox, ear)
@@ -144,6 +148,7 @@ class Coordinator:
                 group.create_task(beats.run(intakes[topology.HEARTBEATS_QUEUE])),
                 group.create_task(logs.run(intakes[topology.LOGS_QUEUE])),
                 group.create_task(every(presence.EVERY_S, herald.announce)),
+                group.create_task(every(canary.EVERY_S, canary.Canary(self.name, courier).sing)),
                 group.create_task(every(sweep.EVERY_S, sweeper.sweep)),
                 group.create_task(every(resume.EVERY_S, resumer.resume)),
                 group.create_task(every(partitions.EVERY_S, archivist.keep)),

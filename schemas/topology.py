@@ -93,6 +93,20 @@ def job_key(submitter: str) -> str:
     return f"job.{submitter}"
 
 
+#: No worker can have this name.
+CANARY: Final = "-"
+
+
+def canary_key(queue: str, coordinator: str) -> str:
+    """Routing key of a coordinator's message to itself through the queue of this first word."""
+    return f"{queue}.{CANARY}.{coordinator}"
+
+
+def is_canary(routing_key: str) -> bool:
+    """Whether it is such a message."""
+    return sender_of(routing_key).startswith(CANARY + ".")
+
+
 def sender_of(routing_key: str) -> str:
     """Who a routing key says it is from: all that follows the first dot."""
     return routing_key.partition(".")[2]

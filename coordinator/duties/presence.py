@@ -22,8 +22,8 @@ class Hearing(Protocol):
     """What tells whether we hear the workers."""
 
     @property
-    def connections(self) -> int:
-        """How many connections were made until now."""
+    def lives(self) -> int:
+        """How many times it began to hear."""
 
     @property
     def consuming(self) -> bool:
@@ -44,6 +44,6 @@ class Herald:
         """One round: while we do not hear, silence means nothing."""
         if self._heard_by is None:
             await self._presence.here(self._coordinator, self._software)
-        deaf = not self._hearing.consuming or self._heard_by != self._hearing.connections
+        deaf = not self._hearing.consuming or self._heard_by != self._hearing.lives
         await self._presence.alive(self._coordinator, interrupted=deaf)
-        self._heard_by = self._hearing.connections
+        self._heard_by = self._hearing.lives

@@ -12,8 +12,10 @@ from coordinator.handlers.events import Decoder
 from coordinator.handlers.identity import Identities
 from coordinator.operations.inbox import Inbox, Item
 from coordinator.operations.ports import Courier, Delivery
+from coordinator.operations.table import Canary
 from schemas import topology
 from schemas.base import UndecodableError
+from schemas.topology import is_canary
 
 
 class OnError(Enum):
@@ -54,6 +56,8 @@ class Receiver:
 
     def items(self, delivery: Delivery) -> list[Item]:
         """The events in *delivery*, or its parking."""
+        if is_canary(delivery.routing_key):
+            return [Item(Canary(), delivery=delivery)]
         word = delivery.routing_key.partition(".")[0]
         route = _BY_KEY.get((delivery.queue, word)) or _BY_KEY.get((delivery.queue, "*"))
         if route is None:

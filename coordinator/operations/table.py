@@ -51,6 +51,11 @@ class JudgeSilence:
 
 
 @dataclass(frozen=True)
+class Canary:
+    """A coordinator's message to itself. Nothing to apply."""
+
+
+@dataclass(frozen=True)
 class GrowJob:
     """Make the next slice of a job's tasks (the writer does; nothing to apply)."""
 
@@ -212,6 +217,7 @@ def _nothing(_: Any, __: Any) -> None:
 OPERATIONS: Final[Mapping[type, Operation]] = {
     FromWorker: Operation(_want_message, _apply_message),
     Parking: Operation(_nothing, _apply_parking),
+    Canary: Operation(_nothing, _nothing),
     Sweep: Operation(_want_sweep, _apply_sweep),
     JudgeSilence: Operation(_want_silence, _apply_silence),
     GrowJob: Operation(lambda wanted, event: wanted.growing.add(event.job), _nothing),

@@ -86,6 +86,7 @@ class Consumer:
         """Consume *queue* into *sink*, which is called from `run` and must not wait."""
         self.queue = queue
         self.counts = ConsumeCounts()
+        self.tries = 0
         self._link = link
         self._sink = sink
         self._prefetch = prefetch or PREFETCH.get(queue.name, DEFAULT_PREFETCH)
@@ -100,6 +101,11 @@ class Consumer:
     def consuming(self) -> bool:
         """Whether the broker delivers to us now."""
         return self._life is not None and self._life.ended is None and not self._stopped
+
+    @property
+    def lives(self) -> int:
+        """How many times it began to consume: a change means that it may have missed something in between."""
+        return self.counts.channels
 
     async def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge *deliveries* soon. Those of a channel that is gone are forgotten: they come again."""
@@ -127,6 +133,7 @@ class Consumer:
         backoff, said = Backoff(), ""
         while not (self._closing or self._stopped or self._link.closing):
             born, problem = time.monotonic(), ""
+            self.tries += 1
             try:
                 problem = await self._live(await self._link.connection())
             except LinkClosedError:
