@@ -32,7 +32,7 @@ from worker_agent.outputs import OutputError, discard, promote
 from worker_agent.plan import Plan, Ref, Work
 from worker_agent.presence import Presence
 from worker_agent.processes import boot_id, end_orphans, started_at
-from worker_agent.runners.base import AnyRunner
+from worker_agent.runners.base import InstantRunner, Runner
 from worker_agent.runners.registry import find_runners
 from worker_agent.spool import Spool
 from worker_agent.transport import Address, Consumer, Delivered, Lane, Publisher, RoadError, disposed
@@ -63,7 +63,7 @@ class Agent:
         self._boot_id = boot_id()
         self._address = Address(settings.amqp_url.get_secret_value(), settings.worker, self.instance)
         self._publisher = Publisher(self._address)
-        self._consumer = Consumer(self._address, self._delivered, self._joined)
+        self._consumer = Consumer(self._address, self._delivered, self._joined, patience_s=settings.identity_wait_s)
         self._machine = Machine(settings.slots, can_restart=settings.can_restart)
         self._outbox = Outbox()
         self._envelopes = Envelopes(settings.worker, self.instance)
@@ -90,13 +90,15 @@ class Agent:
         self.output_root: Path = settings.outputs
         self.scratch: Path = settings.data / "scratch"
         self.base_environment: Mapping[str, str] = environment_of_tasks(settings)
-        self.runners: Mapping[str, AnyRunner] = find_runners(
+        found = find_runners(
             executables=settings.executables,
             callables=settings.callables,
             callables_inside=settings.callables_inside,
             interpreter=settings.python,
         )
-        self.presence = Presence(settings, list(self.runners), self._boot_id)
+        self.runners: Mapping[str, Runner] = found.lasting
+        self.instant: Mapping[str, InstantRunner] = found.instant
+        self.presence = Presence(settings, found.names, self._boot_id)
 
     def reload(self, settings: Settings) -> None:
         """Other settings, the same life. Identity, broker and directories stay as they are until the next one."""
@@ -242,9 +244,9 @@ class Agent:
         self._carry_out(plan)
 
     def _acknowledge(self, inbox: list[Delivered]) -> None:
-        for delivered, following in zip(inbox, [*inbox[1:], None], strict=True):
-            if following is None or not delivered.same_channel(following):
-                self._aside(delivered.acknowledge())
+        """The last delivery of each channel stands for all before it."""
+        for delivered in {id(one.channel): one for one in inbox}.values():
+            self._aside(delivered.acknowledge())
 
     def _carry_out(self, plan: Plan) -> None:
         for work in plan.sends:

@@ -7,6 +7,7 @@ agent; 4 another agent holds this identity; 5 the journal cannot be used; 10 res
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import signal
@@ -109,6 +110,10 @@ async def _live(settings: Settings, config: Path | None, flags: dict[str, Any]) 
         return _say(str(error), EXIT_JOURNAL)
     agent = Agent(settings, journal)
     _listen(agent, config, flags)
+    # What is loaded stays: looking through it for garbage again and again cost half of the time of a tiny task.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     try:
         return await agent.run()
     except* NotAdmittedError as group:

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     pass_environment: Annotated[Patterns, Field(description="variables of the agent that tasks see besides")] = []
 
     drain_s: Annotated[float, Field(ge=0, le=7 * 24 * 3600, description="time to finish in after SIGTERM")] = 30.0
+    identity_wait_s: Annotated[
+        float, Field(ge=0, description="time to wait for the queue that another agent, or a dead connection, holds")
+    ] = 40.0
     can_restart: Annotated[bool, Field(description="something starts this agent again when it ends with code 10")] = (
         False
     )

@@ -23,7 +23,7 @@ from worker_agent.logs import LogStream
 from worker_agent.outputs import OutputError, describe, manifest, upload, wanted
 from worker_agent.plan import Ref, Work
 from worker_agent.processes import MARK
-from worker_agent.runners.base import AnyRunner, CommandError, InstantRunner, Runner
+from worker_agent.runners.base import CommandError, InstantRunner, Runner
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,8 @@ class Host(Protocol):
     mark: str
     output_root: Path
     scratch: Path
-    runners: Mapping[str, AnyRunner]
+    runners: Mapping[str, Runner]
+    instant: Mapping[str, InstantRunner]
     base_environment: Mapping[str, str]
     http: httpx.AsyncClient | None
 
@@ -111,16 +112,13 @@ class Execution:
 
     def run_now(self) -> TaskFinished | None:
         """Its report, when all of its commands are instant; None when it must be run as a task."""
-        runners = self._host.runners
-        instant: list[tuple[InstantRunner, Command]] = []
-        for command in self._spec.commands:
-            runner = runners.get(command.name)
-            if not isinstance(runner, InstantRunner):
+        instant, commands = self._host.instant, self._spec.commands
+        for command in commands:
+            if command.name not in instant:
                 return None
-            instant.append((runner, command))
         try:
-            for runner, command in instant:
-                runner.run_now(command.parameters, self)
+            for command in commands:
+                instant[command.name].run_now(command.parameters, self)
                 self._next_step()
         except CommandError as error:
             return self._failed(error)
@@ -176,14 +174,15 @@ class Execution:
         return self._finished(Outcome.COMPLETED, outputs, exit_code)
 
     async def _command(self, command: Command) -> int | None:
-        runner = self._host.runners.get(command.name)
+        host = self._host
+        if command.name in host.instant:
+            host.instant[command.name].run_now(command.parameters, self)
+            return None
+        runner = host.runners.get(command.name)
         if runner is None:
-            known = ", ".join(sorted(self._host.runners))
+            known = ", ".join(sorted([*host.runners, *host.instant]))
             raise CommandError(f"this worker has no runner {command.name!r}; it has: {known}")
-        if isinstance(runner, Runner):
-            return await runner.run(command.parameters, self)
-        runner.run_now(command.parameters, self)
-        return None
+        return await runner.run(command.parameters, self)
 
     def _next_step(self) -> None:
         self._finished_steps += self._totals[self.step]

@@ -38,7 +38,10 @@ create table processes (
 _TAKE: Final = "insert or ignore into attempts (task, attempt, state, directory, promote) values (?, ?, 0, ?, ?)"
 _REPORT: Final = "update attempts set state = 1, outcome = ?, report = ? where task = ? and attempt = ?"
 _ACCEPT: Final = "update attempts set state = 2 where task = ? and attempt = ?"
-_END: Final = "update attempts set state = 3, report = null where task = ? and attempt = ?"
+#: Without its directory: should its report be asked for again, no verdict on that one may delete anything.
+_END: Final = (
+    "update attempts set state = 3, report = null, directory = null, promote = null where task = ? and attempt = ?"
+)
 _BAR: Final = "insert or ignore into attempts (task, attempt, state) values (?, ?, 3)"
 _PRUNE: Final = "delete from attempts where task = ? and attempt <= ? and state = 3"
 _SPAWN: Final = "insert or replace into processes (task, attempt, pid, started, boot_id) values (?, ?, ?, ?, ?)"
@@ -71,7 +74,7 @@ class Journal:
         self.failing = False
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=1.0, check_same_thread=False)
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=0.2, check_same_thread=False)
             self._open()
         except (OSError, sqlite3.Error) as error:
             raise JournalError(self._explain(error)) from None

@@ -14,6 +14,8 @@ from schemas.task import TaskLog
 CHUNK_BYTES: Final = 16 * 1024
 EVENT_BYTES: Final = 60 * 1024
 ATTEMPT_BYTES: Final = 16 * 1024 * 1024
+#: Raw bytes that fit one event whatever they are.
+_SURELY_FITS: Final = CHUNK_BYTES // 3
 TRUNCATED: Final = "\n[farmhand] log truncated: it reached 16 MiB\n"
 
 _to_json = TaskLog.__pydantic_serializer__.to_json
@@ -51,7 +53,14 @@ class LogStream:
 
     def flush(self) -> list[bytes]:
         """The events of all that has gathered."""
-        return list(self._cut(1)) if self._size else []
+        if not self._size:
+            return []
+        if self._size <= _SURELY_FITS and self._size <= self._room:
+            text = storable(b"".join(self._buffer))
+            self._room -= self._size
+            self._buffer, self._size = [], 0
+            return [self._event(text)]
+        return list(self._cut(1))
 
     def _cut(self, least: int) -> Iterator[bytes]:
         """Chunks that end with a line where possible, while *least* bytes or more are there."""

@@ -16,6 +16,7 @@ import contextlib
 import itertools
 import random
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
@@ -37,10 +38,8 @@ PUBLISH_TIMEOUT_S: Final = 30.0
 BACKOFF_S: Final = (0.5, 30.0)
 #: A connection that lived shorter than this counts as a failed attempt.
 SHORT_LIFE_S: Final = 5.0
-#: A consumption refused to us is asked for again each second, for so long: the broker keeps a half-open consumer for up
-#: to three AMQP heartbeats.
+#: A consumption refused to us is asked for again so often.
 IDENTITY_RETRY_S: Final = 1.0
-IDENTITY_PATIENCE: Final = 40
 #: After so much silence the consumer looks whether it still is one.
 SILENCE_S: Final = 30.0
 PREFETCH: Final = 100
@@ -304,21 +303,18 @@ def _retrieve(task: "asyncio.Future[None]") -> None:
         task.exception()
 
 
+@dataclass(frozen=True, slots=True)
 class Delivered:
-    """Bodies as they came, and the way to acknowledge all of them up to a tag."""
+    """A body as it came, and the way to acknowledge it."""
 
-    __slots__ = ("_channel", "body", "tag")
-
-    def __init__(self, body: bytes, tag: int, channel: AbstractChannel) -> None:
-        self.body, self.tag, self._channel = body, tag, channel
+    body: bytes
+    tag: int
+    channel: AbstractChannel
 
     async def acknowledge(self) -> None:
         """This one and all before it. Does nothing when its channel is gone: the broker delivers them again."""
         with contextlib.suppress(Exception):
-            await self._channel.basic_ack(self.tag, multiple=True, wait=False)
-
-    def same_channel(self, other: "Delivered") -> bool:
-        return self._channel is other._channel
+            await self.channel.basic_ack(self.tag, multiple=True, wait=False)
 
 
 class Consumer:
@@ -340,21 +336,24 @@ class Consumer:
             group.create_task(self._watch())
 
     async def _build(self, raw: AbstractConnection) -> None:
-        for attempt in range(1, IDENTITY_PATIENCE + 1):
+        give_up_s = asyncio.get_running_loop().time() + self._patience_s
+        while True:
             try:
                 await self._consume(raw)
             except aiormq.exceptions.ChannelAccessRefused as error:
                 if "exclusive" not in str(error):
                     raise NotAdmittedError(f"the broker does not let this agent use its queue: {error}") from None
-                log.warning(f"queue {self._queue.name} is held by another agent", attempt=attempt, of=IDENTITY_PATIENCE)
-                await asyncio.sleep(IDENTITY_RETRY_S)
+                left_s = give_up_s - asyncio.get_running_loop().time()
+                if left_s <= 0:
+                    raise IdentityHeldError(
+                        f"another agent holds this identity: queue {self._queue.name} was refused for "
+                        f"{self._patience_s:.0f} s; stop the other one, or give this one its own --worker"
+                    ) from None
+                log.warning("another agent consumes this worker's queue; trying again", for_s=round(left_s))
+                await asyncio.sleep(min(IDENTITY_RETRY_S, left_s))
             else:
                 self._on_joined()
                 return
-        raise IdentityHeldError(
-            f"another agent holds this identity: queue {self._queue.name} was refused for {IDENTITY_PATIENCE} s; "
-            "stop the other one, or give this one its own --worker"
-        )
 
     async def _consume(self, raw: AbstractConnection) -> None:
         loop = asyncio.get_running_loop()

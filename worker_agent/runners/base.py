@@ -71,9 +71,6 @@ class InstantRunner(Protocol):
         """Carry the command out. Raises `CommandError` when it fails."""
 
 
-AnyRunner = Runner | InstantRunner
-
-
 def text(parameters: Parameters, name: str, default: str | None = None) -> str:
     """The parameter *name*, which must be a string."""
     value = parameters.get(name, default)
