@@ -321,8 +321,14 @@ class Consumer:
     """The consuming connection: declares the worker's own queue and consumes it exclusively."""
 
     def __init__(
-        self, address: Address, on_message: Callable[[Delivered], None], on_joined: Callable[[], None]
+        self,
+        address: Address,
+        on_message: Callable[[Delivered], None],
+        on_joined: Callable[[], None],
+        *,
+        patience_s: float,
     ) -> None:
+        self._patience_s = patience_s
         self._queue = worker_queue(address.worker)
         self._connection = Connection(address, "c")
         self._on_message = on_message
