@@ -21,6 +21,7 @@ from coordinator.local.binaries import cache_directory
 from coordinator.local.directory import Directory
 from coordinator.local.part import Part, PartError
 from coordinator.local.ports import LOOPBACK
+from coordinator.local.rabbitmq import EVENT_EXCHANGE, MANAGEMENT
 from coordinator.local.services import Services, Wanted
 from coordinator.storage.migrate import migrate
 from schemas.views import Connection
@@ -129,7 +130,8 @@ class LocalFarm:
                 directory.mkdir(parents=True, exist_ok=True)
             self._place_coordinators(self.plan.coordinators)
             kept = None if self.plan.directory is None else self.path / "services"
-            self.services = Services(Wanted(directory=kept, durable=self.plan.durable), say=self._say)
+            wanted = Wanted(directory=kept, durable=self.plan.durable, plugins=(MANAGEMENT, EVENT_EXCHANGE))
+            self.services = Services(wanted, say=self._say)
             await self.services.__aenter__()
             await migrate(self.services.database_url)
             names = [self._new_coordinator() for _ in range(self.plan.coordinators)]

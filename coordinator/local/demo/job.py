@@ -4,8 +4,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from schemas.job import Array, Dependency, JobSpec, TaskSpec
-from schemas.task import Command
+from schemas.job import Array, CommandSpec, Dependency, JobSpec, TaskSpec
 
 ANIMATION: Final = "zoom.png"
 SHEET: Final = "contact-sheet.png"
@@ -35,7 +34,7 @@ def zoom(frames: int, samples: int) -> JobSpec:
     return JobSpec(name=f"fractal zoom, {frames} frames", tasks=[frame, join], submitter="demo")
 
 
-def _program(name: str, steps: int, *options: str) -> Command:
+def _program(name: str, steps: int, *options: str) -> CommandSpec:
     path = Path(__file__).with_name(name)
     # -P: what lies beside the program is not for import.
-    return Command(name="exec", parameters={"argv": [sys.executable, "-P", str(path), *options]}, steps=steps)
+    return CommandSpec(name="exec", parameters={"argv": [sys.executable, "-P", str(path), *options]}, steps=steps)

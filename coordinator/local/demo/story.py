@@ -150,19 +150,20 @@ class Story:
     async def _interfere(self, client: AsyncFarmhandClient) -> None:
         done = self._scene.count(TaskState.COMPLETED) / self._options.frames
         if self._options.kill and self._killed is None and done >= _KILL_AT:
-            self._kill()
+            await self._kill(client)
         elif self._drained is None and done >= _DRAIN_AT and (victim := self._scene.busiest(self._killed or "")):
             self._drained = victim
             self._view.tell(f"DRAIN {victim}: it finishes what it has and takes nothing more")
             await client.request_worker_state(victim, RequestedState.DRAIN, reason=_DRAIN_REASON)
 
-    def _kill(self) -> None:
+    async def _kill(self, client: AsyncFarmhandClient) -> None:
         if (victim := self._scene.busiest()) is None:
             return
         self._killed = victim
-        held = ", ".join(task.name for task in self._scene.held_by(victim))
-        self._view.tell(f"KILL {victim} with SIGKILL: it says no goodbye, and held {held}")
         self._farm.kill(victim)
+        self._view.tell(f"KILL {victim} with SIGKILL: it says no goodbye")
+        held = ", ".join(attempt.name for attempt in (await client.worker(victim)).held)
+        self._view.tell(f"the farm gives it up after 30 s of silence, and does again what it held: {held}")
 
     def _check_parts(self) -> None:
         for name, part in self._farm.parts.items():
