@@ -72,8 +72,11 @@ Version = Annotated[int, Field(ge=1, le=1000)]
 
 
 class FromWorker(Message):
-    """Events of one worker. `epoch` is the one it was last welcomed under (0 before), `instance` one life of its
-    process, `seq` grows with every envelope of an instance."""
+    """Events of one worker.
+
+    `epoch` is the one it was last welcomed under (0 before), `instance` one life of its process, `seq` grows with every
+    envelope of an instance.
+    """
 
     v: Version = VERSION
     worker: WorkerName

@@ -5,9 +5,11 @@ A task with an `array` stands for many tasks that differ in one item only; its n
 array's name means depending on all of its elements.
 """
 
+from collections import Counter
 from typing import Annotated, Final, Literal
 
 from pydantic import (
+    ConfigDict,
     Field,
     JsonValue,
     StringConstraints,
@@ -25,6 +27,18 @@ MAX_TASKS: Final = 1_000_000
 
 Priority = Annotated[int, Field(ge=0, le=100)]
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+
+
+class CommandSpec(Command):
+    """A command as a person writes it: unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ResourcesSpec(Resources):
+    """Resources as a person writes them: unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Array(Strict):
@@ -60,14 +74,14 @@ class TaskSpec(Strict):
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     kind: Word
-    commands: Annotated[list[Command], Field(min_length=1, max_length=100)]
+    commands: Annotated[list[CommandSpec], Field(min_length=1, max_length=100)]
     array: Array | None = None
     queue: Word | None = None
     priority: Priority = 50
     tags: Annotated[list[Word], Field(max_length=32)] = Field(default_factory=list)
     labels: Annotated[list[Word], Field(max_length=32)] = Field(default_factory=list)
     zone: Word | None = None
-    resources: Resources = Resources()
+    resources: ResourcesSpec = ResourcesSpec()
     after: Annotated[list[Dependency], Field(max_length=10_000)] = Field(default_factory=list)
     environment: dict[EnvironmentName, str] = Field(default_factory=dict)
     retries: Annotated[int, Field(ge=0, le=100)] = 3
@@ -91,10 +105,11 @@ class TaskSpec(Strict):
 
     @model_validator(mode="after")
     def _fits(self) -> "TaskSpec":
-        size = len(self.model_dump_json(exclude={"array", "after"}))
+        size = len(self.model_dump_json(exclude={"array", "after"}).encode())
         if size > MAX_SPEC_BYTES:
             raise ValueError(
-                f"the specification takes {size} bytes, more than the {MAX_SPEC_BYTES} allowed; pass large data by reference"
+                f"the specification takes {size} bytes, more than the {MAX_SPEC_BYTES} allowed; "
+                "pass large data by reference"
             )
         return self
 
@@ -125,7 +140,7 @@ class JobSpec(Strict):
             raise ValueError(f"{self.total} tasks, more than the {MAX_TASKS} one job may have")
         names = [task.name for task in self.tasks]
         if len(set(names)) != len(names):
-            twice = next(name for name in names if names.count(name) > 1)
+            twice, _ = Counter(names).most_common(1)[0]
             raise ValueError(f"two tasks are named {twice!r}; names tell tasks apart")
         refuse_unknown_and_cyclic({task.name: [d.task for d in task.after] for task in self.tasks})
         return self
@@ -157,13 +172,10 @@ def refuse_unknown_and_cyclic(needs: dict[str, list[str]]) -> None:
             if other not in needs:
                 raise ValueError(f"task {name!r} waits for {other!r}, which is not in this job")
     done: set[str] = set()
-    for start in needs:
-        path: list[str] = []
-        on_path: set[str] = set()
-        stack = [(start, iter(needs[start]))] if start not in done else []
-        if stack:
-            path.append(start)
-            on_path.add(start)
+    for start, first in needs.items():
+        path = [] if start in done else [start]
+        on_path = set(path)
+        stack = [(start, iter(first))] if path else []
         while stack:
             name, rest = stack[-1]
             following = next((other for other in rest if other not in done), None)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from schemas.base import AttemptNumber, Count, Line, Message, Parameters, Positive, Strict, Text, Word
+from schemas.base import AttemptNumber, Count, Line, Message, Parameters, Positive, Text, Word
 
 
 class Phase(StrEnum):
@@ -42,7 +42,7 @@ class Verdict(StrEnum):
     SUPERSEDED = "superseded"
 
 
-class Resources(Strict):
+class Resources(Message):
     """What an attempt takes of its worker while it is held: slots, cpus (cores), memory (MiB), gpus."""
 
     slots: Annotated[int, Field(ge=1, le=500)] = 1
@@ -51,7 +51,7 @@ class Resources(Strict):
     gpus: Annotated[int, Field(ge=0, le=1024)] = 0
 
 
-class Command(Strict):
+class Command(Message):
     """One step of a task: the runner's name, its parameters, and how many progress steps it will report."""
 
     name: Word
@@ -75,8 +75,11 @@ class Held(AttemptRef):
 
 
 class Input(Message):
-    """The accepted attempts of a dependency: of tasks `first`, `first` + 1, … the attempt numbers in order (one for a
-    plain task, many for an array). Their directories are `<task>/<attempt>` below the output root."""
+    """The accepted attempts of a dependency.
+
+    Of tasks `first`, `first` + 1, … the attempt numbers in order (one for a plain task, many for an array). Their
+    directories are `<task>/<attempt>` below the output root.
+    """
 
     name: Line
     first: Positive

@@ -139,8 +139,10 @@ class WorkerOffline(Message):
 
 
 class Welcome(Message):
-    """You are known under this epoch. `heartbeat_s` and `lease_s` are seconds; `keep` are the attempts that
-    are still yours, the others are to be stopped."""
+    """You are known under this epoch.
+
+    `heartbeat_s` and `lease_s` are seconds; `keep` are the attempts that are still yours, the others are to be stopped.
+    """
 
     type: Literal["welcome"] = "welcome"
     epoch: Positive
