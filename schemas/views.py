@@ -226,6 +226,7 @@ class TaskDetail(TaskView):
 
     spec: dict[str, Any]
     failed_on: list[str]
+    retries: int
     unmet: int
     attempts: list[AttemptView]
     outputs: list[OutputView]

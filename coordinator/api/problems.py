@@ -1,10 +1,10 @@
 """Every error as a problem document (RFC 9457): one line that says what is wrong and what to do, never a traceback."""
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -19,6 +19,8 @@ from coordinator.operations.requests import (
     UnplaceableError,
 )
 from schemas.base import UndecodableError
+
+_log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 _LONGEST: Final = 1000
@@ -116,7 +118,5 @@ async def _http(request: Request, error: HTTPException) -> JSONResponse:
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    structlog.get_logger(__name__).error(
-        "unexpected error in the API", method=request.method, path=request.url.path, exc_info=error
-    )
+    _log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
     return problem(500, "something unexpected went wrong; the coordinator's log says what", kind="unexpected")

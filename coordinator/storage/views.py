@@ -109,11 +109,7 @@ class Views:
             outputs = await connection.fetch(_SQL["outputs"], task)
             why = await _why(connection, row, attempts)
         return TaskDetail(
-            **_named(row),
-            spec=_spec(json.loads(row["spec"])),
-            failed_on=row["failed_on"],
-            retries=row["retries"],
-            unmet=row["unmet"],
+            **{**_named(row), "spec": _spec(json.loads(row["spec"]))},
             attempts=[AttemptView(**{**attempt, "result": _json(attempt["result"])}) for attempt in attempts],
             outputs=[OutputView(**output) for output in outputs],
             waiting=why,
