@@ -3,7 +3,7 @@
 The private engine is for machines that have the program `dockerd` but no running engine (a build machine, a bare
 server). It listens on a socket in a temporary directory, keeps its images in the user's cache directory so that the
 next run is quick, never touches the machine's firewall, dies with this process, and takes its containers with it.
-One at a time: a second run waits for the first.
+What such a machine may pull nobody knows: its images are made from packages. One at a time: a second run waits.
 
     python -m tests.containers.engine COMMAND [ARGUMENT...]    runs COMMAND where docker's clients find an engine
 """
@@ -37,10 +37,9 @@ class EngineUnavailableError(Exception):
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine that answers, and the environment in which docker's clients and testcontainers find it."""
+    """An engine that answers: the environment in which docker's clients and testcontainers find it."""
 
     environment: dict[str, str]
-    private: bool
 
 
 def answering() -> Engine | None:
@@ -48,7 +47,7 @@ def answering() -> Engine | None:
     if shutil.which("docker") is None:
         return None
     probe = subprocess.run(["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, check=False)
-    return Engine(_environment(dict(os.environ)), private=False) if probe.returncode == 0 else None
+    return Engine(_environment(dict(os.environ))) if probe.returncode == 0 else None
 
 
 @contextmanager
@@ -111,15 +110,19 @@ def _the_only_one(cache: Path) -> Iterator[Path]:
 
 @contextmanager
 def _private_engine(cache: Path, run: Path) -> Iterator[Engine]:
-    environment = _environment({**os.environ, "DOCKER_HOST": f"unix://{run}/docker.sock"})
+    environment = _environment(
+        {"FARMHAND_IMAGES": "packages", **os.environ, "DOCKER_HOST": f"unix://{run}/docker.sock"}
+    )
     had_bridge = _BRIDGE.exists()
     with (cache / "dockerd.log").open("wb") as log:
         daemon = _start(cache, run, environment, log.fileno())
         try:
-            yield Engine(environment, private=True)
+            yield Engine(environment)
         finally:
             _remove_leftovers(environment)
             _stop(daemon)
+            for namespace in (run / "exec" / "netns").glob("*"):  # the host's own stays mounted when it was used
+                subprocess.run(["umount", str(namespace)], capture_output=True, check=False)
             if not had_bridge and shutil.which("ip"):
                 subprocess.run(["ip", "link", "delete", "docker0"], capture_output=True, check=False)
 
