@@ -42,8 +42,9 @@ Sink = Callable[[Sequence[Delivery]], None]
 class Courier(Protocol):
     """The way out. Nothing here is a promise: what must arrive has a row, and is sent again until it has an effect."""
 
-    def send(self, worker: str, epoch: int, commands: Sequence[Message]) -> None:
-        """Hand over *commands* for *worker*'s queue; commands that gather for one worker share a message."""
+    def send(self, worker: str, epoch: int, commands: Sequence[Message | bytes]) -> None:
+        """Hand over *commands* (bytes: one that is JSON already) for *worker*'s queue; what gathers for one worker shares
+        a message."""
 
     def reply(self, queue: str, correlation_id: str | None, body: Message) -> None:
         """Answer a submission on *queue*."""

@@ -11,8 +11,6 @@ from coordinator.domain.matching import Candidate, Group, TaskClass
 from coordinator.domain.worker import Worker
 from coordinator.operations.jobs import Draft, Growing, Grown
 from coordinator.operations.ledger import Ledger, Wanted
-from schemas.base import Message
-from schemas.task import Command, Resources
 
 
 class StoreUnavailableError(Exception):
@@ -28,24 +26,14 @@ class BadBatchError(Exception):
         super().__init__(detail)
 
 
-class SpecBody(Message):
-    """The part of a task's specification that its worker is told."""
-
-    kind: str
-    commands: list[Command]
-    environment: dict[str, str]
-    resources: Resources
-    promote: str | None
-    upload: list[str]
-
-
 @dataclass(frozen=True)
 class Order:
     """What an assigned attempt is told beside its numbers: the task as submitted, filled in for its element."""
 
     job_id: int
     name: str
-    body: SpecBody
+    #: The part that all elements share or that was filled in, as the inside of a JSON object.
+    body: str
     #: (name, first task, accepted attempts of first, first + 1, …)
     inputs: Sequence[tuple[str, int, list[int]]]
 

@@ -103,8 +103,8 @@ async def _attempts(connection: asyncpg.Connection, ledger: Ledger) -> None:
                 one.task_id,
                 one.attempt,
                 one.epoch,
-                one.state,
-                one.ending,
+                one.state.value,
+                one.ending.value if one.ending else None,
                 one.accepted,
                 one.seen_seq,
                 one.sent_at,
@@ -134,7 +134,7 @@ async def _tasks(connection: asyncpg.Connection, ledger: Ledger) -> None:
         records.append(
             (
                 one.id,
-                one.state,
+                one.state.value,
                 one.run,
                 one.attempt,
                 one.accepted_attempt,
@@ -158,7 +158,15 @@ async def _jobs(connection: asyncpg.Connection, ledger: Ledger) -> None:
         one = ledger.jobs[number]
         counts = [one.counts[state] for state in TaskState]
         records.append(
-            (one.id, one.state, one.expanded, *counts, one.cancel_requested_at, one.cancel_reason, one.finished_at)
+            (
+                one.id,
+                one.state.value,
+                one.expanded,
+                *counts,
+                one.cancel_requested_at,
+                one.cancel_reason,
+                one.finished_at,
+            )
         )
     await connection.execute(SAVE["jobs"], *_columns(14, records))
     ledger.dirty_jobs.clear()

@@ -1,5 +1,6 @@
 """One transaction under the farm's lock: loads what a batch wants, writes what it changed."""
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from coordinator.domain.worker import Worker
 from coordinator.operations.jobs import SLICE, Draft, Growing, Grown
 from coordinator.operations.ledger import Dependent, GroupRow, Ledger, ParkedMessage, Wanted
 from coordinator.operations.ports import Delivery
-from coordinator.operations.store import Order, SpecBody
+from coordinator.operations.store import Order
 from coordinator.storage import growing, rows, saving
 from coordinator.storage.queries import load
 
@@ -24,11 +25,12 @@ MOST_DUE: Final = 2000
 
 
 class Spec:
-    """A row of specs, and the part of it that a worker is told, checked once for all elements."""
+    """A row of specs, and the part of it that a worker is told, encoded once for all elements."""
 
     def __init__(self, row: asyncpg.Record) -> None:
         self.row = row
-        self.body = SpecBody.model_validate(row["body"])
+        self.told = {key: value for key, value in row["body"].items() if key != "has_places"}
+        self.encoded = _inside(self.told)
 
 
 class Caches:
@@ -256,15 +258,20 @@ class PostgresTransaction:
         return await self._connection.fetch(LOAD[name], *arguments)
 
 
+def _inside(thing: Mapping[str, Any]) -> str:
+    """*thing* as JSON, without its braces."""
+    return json.dumps(thing, separators=(",", ":"))[1:-1]
+
+
 def _order(job_id: int, spec: Spec, task: int, accepted: Mapping[int, int]) -> Order:
     """One attempt's order, with the places of its array element filled."""
-    row, name, body = spec.row, spec.row["name"], spec.body
+    row, name, body = spec.row, spec.row["name"], spec.encoded
     if row["is_array"]:
         index = task - row["first_task"]
         value = row["array_values"][index] if row["array_values"] is not None else index
         name = element_name(name, index, value)
         if row["body"]["has_places"]:
-            body = SpecBody.model_validate(fill(row["body"], index, value))
+            body = _inside(fill(spec.told, index, value))
     inputs = [
         (need["name"], need["first"], [accepted[n] for n in range(need["first"], need["first"] + need["count"])])
         for need in row["after"]

@@ -55,7 +55,7 @@ class Parcel:
 
 @dataclass(slots=True)
 class _Bundle:
-    commands: list[tuple[Message, bytes]] = field(default_factory=list)
+    commands: list[bytes] = field(default_factory=list)
     size: int = 0
 
 
@@ -74,16 +74,16 @@ class Outbox:
         """Whether anything waits."""
         return bool(self._parcels or self._bundles)
 
-    def gather(self, worker: str, epoch: int, commands: Sequence[Message]) -> None:
-        """Add *commands* to what waits for *worker*."""
+    def gather(self, worker: str, epoch: int, commands: Sequence[Message | bytes]) -> None:
+        """Add *commands* (bytes: one that is JSON already) to what waits for *worker*."""
         if not commands:
             return
         bundle = self._bundles.get((worker, epoch))
         if bundle is None:
             bundle = self._bundles[worker, epoch] = _Bundle()
         for command in commands:
-            encoded = command.model_dump_json().encode()
-            bundle.commands.append((command, encoded))
+            encoded = command if isinstance(command, bytes) else command.model_dump_json().encode()
+            bundle.commands.append(encoded)
             bundle.size += len(encoded)
             self.size += len(encoded)
         while self.size > self._limit and len(self._bundles) > 1:
@@ -140,9 +140,8 @@ class Outbox:
             self.size += len(body)
 
 
-def _envelopes(worker: str, epoch: int, commands: Sequence[tuple[Message, bytes]]) -> Iterator[bytes]:
+def _envelopes(worker: str, epoch: int, commands: Sequence[bytes]) -> Iterator[bytes]:
     """`ToWorker` messages with *commands*, put together from what is already encoded."""
     head = f'{{"v":{VERSION},"worker":{json.dumps(worker)},"epoch":{epoch},"commands":['.encode()
-    encoded = iter(commands)
-    for part in split((command, len(body)) for command, body in commands):
-        yield head + b",".join(next(encoded)[1] for _ in part) + b"]}"
+    for part in split((command, len(command)) for command in commands):
+        yield head + b",".join(part) + b"]}"

@@ -34,7 +34,7 @@ from schemas.base import Message
 from schemas.topology import QUEUES, WORKER_QUEUE_PREFIX, worker_queue
 
 #: Messages that may wait for their confirmation at once.
-IN_FLIGHT: Final = 200
+AT_ONCE: Final = 200
 #: How long the broker may take to confirm a message before its channel is given up.
 CONFIRM_S: Final = 10.0
 #: How long `publish_raw` waits, a broker that is away included.
@@ -93,7 +93,7 @@ class Publisher:
         link: Link,
         *,
         on_returned: Callable[[str], None] | None = None,
-        in_flight: int = IN_FLIGHT,
+        at_once: int = AT_ONCE,
         confirm_s: float = CONFIRM_S,
         limit_bytes: int = LIMIT_BYTES,
     ) -> None:
@@ -101,7 +101,7 @@ class Publisher:
         self._counts = PublishCounts()
         self._link = link
         self._on_returned = on_returned
-        self._in_flight = in_flight
+        self._at_once = at_once
         self._confirm_s = confirm_s
         self._outbox = Outbox(limit_bytes=limit_bytes)
         self._wake = asyncio.Event()
@@ -123,11 +123,16 @@ class Publisher:
         return self._outbox.size
 
     @property
+    def in_flight(self) -> int:
+        """Messages that wait for their confirmation."""
+        return len(self._started)
+
+    @property
     def oldest_s(self) -> float:
         """Age in seconds of the oldest message in flight: a broker that blocks its publishers shows here."""
         return time.monotonic() - next(iter(self._started.values())) if self._started else 0.0
 
-    def send(self, worker: str, epoch: int, commands: Sequence[Message]) -> None:
+    def send(self, worker: str, epoch: int, commands: Sequence[Message | bytes]) -> None:
         """Gather *commands* for *worker*'s queue."""
         self._outbox.gather(worker, epoch, commands)
         self._wake.set()
@@ -194,7 +199,7 @@ class Publisher:
         try:
             async with asyncio.TaskGroup() as flights:
                 while lane.over is None:
-                    while lane.flying < self._in_flight and (parcel := self._outbox.take()) is not None:
+                    while lane.flying < self._at_once and (parcel := self._outbox.take()) is not None:
                         lane.flying += 1
                         flights.create_task(self._fly(lane, parcel))
                     if self._closing and not lane.flying:
