@@ -43,8 +43,12 @@ class Directory:
         if not _locked(self._lock):
             os.close(self._lock)
             raise LocalServiceError(f"{self.path} is in use by another farmhand: stop it, or choose another directory")
-        self._memory = self._recall()
         self._given: set[int] = set()
+        try:
+            self._memory = self._recall()
+        except LocalServiceError:
+            self.close()
+            raise
 
     @property
     def password(self) -> str:
