@@ -126,9 +126,9 @@ class LocalFarm:
         """
         self._directory = Directory(self.plan.directory)
         try:
+            self._place_coordinators(self.plan.coordinators)
             for directory in (self.outputs, self.published, self.logs):
                 directory.mkdir(parents=True, exist_ok=True)
-            self._place_coordinators(self.plan.coordinators)
             kept = None if self.plan.directory is None else self.path / "services"
             wanted = Wanted(directory=kept, durable=self.plan.durable, plugins=(MANAGEMENT, EVENT_EXCHANGE))
             self.services = Services(wanted, say=self._say)
@@ -260,6 +260,7 @@ class LocalFarm:
             "FARMHAND_HTTP_PORT": self._urls[name].rpartition(":")[2],
             "FARMHAND_COORDINATOR_ID": name,
             "FARMHAND_LOG_FORMAT": "json",
+            "FARMHAND_DEBUG": "1",
         }
         self._start(self.coordinators, name, [*_FARMHAND, "coordinator"], environment)
         return name

@@ -11,10 +11,10 @@ from coordinator.config import Settings
 from coordinator.local.errors import LocalServiceError
 from coordinator.local.farm import LocalFarm, Plan
 from coordinator.local.part import Part
-from coordinator.local.ports import LOOPBACK
+from coordinator.local.ports import LOOPBACK, is_free
 
 DEFAULT_PORT: Final = 8600
-_FIRST_PAUSE_S: Final = 1.0
+_FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 60.0
 #: Who lives this long has started well.
 _WELL_S: Final = 60.0
@@ -66,6 +66,9 @@ async def run(options: Options, say: Say) -> int:
         settings=_given_settings(),
         agent_settings={"FARMHAND_AGENT_CAN_RESTART": "true"},
     )
+    if not is_free(options.http_port):
+        place = f"port {options.http_port} is taken"
+        raise LocalServiceError(f"{place}: stop what listens there, or choose another with --http HOST:PORT")
     say(f"starting a farm in {options.data_dir}")
     async with LocalFarm(plan, say=say) as farm:
         for line in where_things_are(farm):
@@ -153,7 +156,7 @@ def _how(code: int | None) -> str:
 
 def _next_pause(last_s: float, lived_s: float) -> float:
     """Twice the pause before, but short again for who had started well."""
-    return _FIRST_PAUSE_S if lived_s >= _WELL_S else min(2 * last_s, _LONGEST_PAUSE_S)
+    return min(2 * (_FIRST_PAUSE_S if lived_s >= _WELL_S else last_s), _LONGEST_PAUSE_S)
 
 
 def _given_settings() -> dict[str, str]:
