@@ -129,7 +129,11 @@ sys.stdin.read()
 
 def test_servers_die_with_the_process_that_started_them() -> None:
     owner = subprocess.Popen(
-        [sys.executable, "-c", _STARTS_AND_WAITS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _STARTS_AND_WAITS],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert owner.stdout
     assert owner.stdin
