@@ -25,8 +25,12 @@ _LOCK: Final = "lock"
 class Directory:
     """Ours alone while it is open. A temporary one is removed when closed."""
 
-    def __init__(self, kept: Path | None) -> None:
-        """Open *kept*, made if need be, or a fresh temporary directory."""
+    def __init__(self, kept: Path | None, *, patience_s: float = 5) -> None:
+        """Open *kept*, made if need be, or a fresh temporary directory.
+
+        A former owner's servers may still be ending: their ports are waited for, *patience_s* at most.
+        """
+        self._patience_s = patience_s
         self.temporary = kept is None
         if kept is None:
             _sweep()
@@ -67,7 +71,7 @@ class Directory:
                 raise LocalServiceError(f"port {wanted} ({name}) is taken: stop what listens there, or choose another")
             return wanted
         remembered = self._memory.get(f"port.{name}")
-        if isinstance(remembered, int) and is_free(remembered) and remembered not in self._given:
+        if isinstance(remembered, int) and remembered not in self._given and self._becomes_free(remembered):
             self._given.add(remembered)
             return remembered
         port = free_port()
@@ -76,6 +80,14 @@ class Directory:
         self._given.add(port)
         self._remember(f"port.{name}", port)
         return port
+
+    def _becomes_free(self, port: int) -> bool:
+        deadline = time.monotonic() + self._patience_s
+        while not is_free(port):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
 
     def close(self) -> None:
         """Give it up; a temporary one disappears."""

@@ -68,7 +68,7 @@ def test_a_remembered_port_that_something_took_is_replaced(tmp_path: Path) -> No
     port = first.port("amqp")
     first.close()
     with socket.create_server((LOOPBACK, port)):
-        second = Directory(tmp_path)
+        second = Directory(tmp_path, patience_s=0)
         assert second.port("amqp") != port
         second.close()
 
