@@ -73,6 +73,7 @@ class Agent:
         self._inbox: list[Delivered] = []
         self._starts: dict[int, float] = {}
         self._flush_planned = False
+        self._welcomed = asyncio.Event()
         self._side: set[asyncio.Task[None]] = set()
         self._exit_code: asyncio.Future[int] | None = None
         self._shut = False
@@ -211,6 +212,7 @@ class Agent:
                 case Welcome():
                     machine.on_welcome(command)
                     self._envelopes.epoch = machine.epoch
+                    self._welcomed.set()
                     log.info("welcomed", epoch=machine.epoch, heartbeat_s=machine.heartbeat_s)
                 case Reset():
                     log.info("reset by the coordinator", reason=command.reason)
@@ -436,7 +438,10 @@ class Agent:
     async def _beat(self) -> None:
         key = heartbeat_key(self.settings.worker)
         while True:
-            await asyncio.sleep(self._machine.heartbeat_s * random.uniform(0.9, 1.1))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._machine.heartbeat_s * random.uniform(0.9, 1.1)):
+                    await self._welcomed.wait()
+            self._welcomed.clear()
             stats = await asyncio.to_thread(self.presence.sample)
             if self._machine.epoch == 0 or self._shut or not self._publisher.ready.is_set():
                 continue

@@ -102,17 +102,13 @@ class Address:
             ) from None
         except aiormq.exceptions.AuthenticationError:
             raise NotAdmittedError(f"the broker at {self} does not offer a login with a password") from None
-        except (aiormq.exceptions.ConnectionNotAllowed, aiormq.exceptions.ConnectionClosed) as error:
-            raise _not_admitted(error, self) from None
-
-
-def _not_admitted(error: Exception, address: Address) -> Exception:
-    words = str(error)
-    if "vhost" in words or "NOT_ALLOWED" in words:
-        return NotAdmittedError(
-            f"the broker at {address} has no virtual host {address.url.path!r} for user {address.user!r}"
-        )
-    return OSError(words)
+        except aiormq.exceptions.InvalidFrameError as error:
+            # How aiormq words a broker that closes the connection where it should open the virtual host.
+            if "OpenOk" not in str(error):
+                raise
+            raise NotAdmittedError(
+                f"the broker at {self} has no virtual host {self.url.path!r}, or none for user {self.user!r}"
+            ) from None
 
 
 class Backoff:

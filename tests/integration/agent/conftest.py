@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.agent import launch
 from tests.integration.agent.peer import Peer
 from worker_agent.agent import Agent
 from worker_agent.config import Settings, load
@@ -21,36 +20,35 @@ NAME = "node-1"
 
 
 class AgentProcess:
-    """`farmhand-agent` as a process."""
+    """`farmhand-agent` as a process of its own."""
 
     def __init__(self, argv: list[str], log: Path) -> None:
         self.log = log
-        with log.open("ab") as file:
-            self._popen = subprocess.Popen(
-                [sys.executable, "-m", "worker_agent.cli", *argv], stdout=file, stderr=file, env=bare_environment()
-            )
-        self.pid = self._popen.pid
+        log.touch()
+        self._process = launch.CONTEXT.Process(target=launch.agent, args=(argv, str(log)))
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
 
     def signal(self, number: signal.Signals) -> None:
-        self._popen.send_signal(number)
+        os.kill(self.pid, number)
 
-    async def wait(self, within_s: float = 20.0) -> int:
-        return await asyncio.to_thread(self._popen.wait, within_s)
+    async def wait(self, within_s: float = 30.0) -> int | None:
+        """Its exit code; None when it has not ended in time."""
+        await asyncio.to_thread(self._process.join, within_s)
+        return self._process.exitcode
 
     async def kill(self) -> None:
-        self._popen.kill()
-        await asyncio.to_thread(self._popen.wait)
+        self._process.kill()
+        await self.wait()
 
     def said(self) -> str:
         return self.log.read_text()
 
 
-def bare_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("FARMHAND_")}
-
-
 StartProcess = Callable[..., AgentProcess]
 StartAgent = Callable[..., Awaitable[Agent]]
+Said = Callable[[AgentProcess, str], Awaitable[None]]
 
 
 @pytest.fixture
@@ -115,6 +113,27 @@ async def start_process(amqp_url: str, tmp_path: Path) -> AsyncIterator[StartPro
     yield start
     for process in started:
         await process.kill()
+
+
+@pytest.fixture
+def said() -> Said:
+    """Waits until an agent's own log holds some words: the log is followed, not looked at now and then."""
+
+    async def wait(agent: AgentProcess, words: str, within_s: float = 30.0) -> None:
+        tail = await asyncio.create_subprocess_exec(
+            "tail", "-n", "+1", "-f", str(agent.log), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+        try:
+            assert tail.stdout is not None
+            async with asyncio.timeout(within_s):
+                async for line in tail.stdout:
+                    if words in line.decode():
+                        return
+        finally:
+            tail.kill()
+            await tail.wait()
+
+    return wait
 
 
 @pytest.fixture
