@@ -33,7 +33,7 @@ def _options(url: str, token: str | None, actor: str | None) -> dict[str, Any]:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
         parsed = httpx.URL("")
-    sound = bool(parsed.host) and all(sign.isalnum() or sign in "-._:%" for sign in parsed.host)
+    sound = bool(parsed.host) and all(sign.isalnum() or sign in "-._:" for sign in parsed.host)
     if parsed.scheme not in ("http", "https") or not sound:
         raise FarmhandError(f"{url!r} is not a URL such as {DEFAULT_URL}", status=400, kind="url")
     headers: list[tuple[bytes, bytes]] = [

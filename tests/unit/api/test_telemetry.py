@@ -74,10 +74,7 @@ def test_our_logs_and_those_of_libraries_are_json_of_one_form(capsys: pytest.Cap
     structlog.get_logger("ours").info("assigned", task=3)
     logging.getLogger("theirs").warning("careful %s", "now")
     logging.getLogger("theirs").debug("unheard")
-    try:
-        raise ValueError("hush")
-    except ValueError:
-        logging.getLogger("theirs").exception("broken")
+    logging.getLogger("theirs").error("broken", exc_info=ValueError("hush"))
 
     ours, theirs, broken = (json.loads(line) for line in capsys.readouterr().err.splitlines())
     assert (ours["event"], ours["task"], ours["level"], ours["logger"]) == ("assigned", 3, "info", "ours")
