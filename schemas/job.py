@@ -5,7 +5,9 @@ A task with an `array` stands for many tasks that differ in one item only; its n
 array's name means depending on all of its elements.
 """
 
+import json
 from collections import Counter
+from functools import cached_property
 from typing import Annotated, Final, Literal
 
 from pydantic import (
@@ -22,8 +24,16 @@ from schemas.task import Command, Resources
 
 #: A task's specification, as JSON, may take this many bytes; larger things travel by reference.
 MAX_SPEC_BYTES: Final = 32 * 1024
+#: What one task waits for is told to its worker with its specification, in one message: room for both, in bytes.
+MAX_TOLD_BYTES: Final = 62 * 1024
+#: What the numbers of one input take around its name, and an attempt's number with its comma.
+_INPUT_BYTES: Final = 40
+_NUMBER_BYTES: Final = 3
 #: As many tasks may one job have, and as many dependencies between them.
 MAX_TASKS: Final = 1_000_000
+
+#: As many names of a cycle are shown.
+_SHOWN: Final = 20
 
 Priority = Annotated[int, Field(ge=0, le=100)]
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
@@ -52,6 +62,12 @@ class Array(Strict):
         if (self.count is None) == (self.values is None):
             raise ValueError("give either count or values")
         return self
+
+    @property
+    def longest_value(self) -> int:
+        """Bytes that the longest value takes within a JSON text, at most."""
+        texts = (value if isinstance(value, str) else json.dumps(value) for value in self.values or ())
+        return max((len(json.dumps(text)) for text in texts), default=0)
 
     def __len__(self) -> int:
         return self.count if self.count is not None else len(self.values or ())
@@ -105,13 +121,20 @@ class TaskSpec(Strict):
 
     @model_validator(mode="after")
     def _fits(self) -> "TaskSpec":
-        size = len(self.model_dump_json(exclude={"array", "after"}).encode())
-        if size > MAX_SPEC_BYTES:
+        if self.told_bytes > MAX_SPEC_BYTES:
+            which = "of an element takes up to" if self.array and self.array.values else "takes"
             raise ValueError(
-                f"the specification takes {size} bytes, more than the {MAX_SPEC_BYTES} allowed; "
+                f"the specification {which} {self.told_bytes} bytes, more than the {MAX_SPEC_BYTES} allowed; "
                 "pass large data by reference"
             )
         return self
+
+    @cached_property
+    def told_bytes(self) -> int:
+        """The specification's size as JSON, at most, with an array's values filled in."""
+        text = self.model_dump_json(exclude={"array", "after"})
+        places = text.count("{{") if self.array and self.array.values else 0
+        return len(text.encode()) + (places * self.array.longest_value if self.array and places else 0)
 
     def __len__(self) -> int:
         """How many tasks it stands for."""
@@ -143,7 +166,19 @@ class JobSpec(Strict):
             twice, _ = Counter(names).most_common(1)[0]
             raise ValueError(f"two tasks are named {twice!r}; names tell tasks apart")
         refuse_unknown_and_cyclic({task.name: [d.task for d in task.after] for task in self.tasks})
+        self._refuse_untellable()
         return self
+
+    def _refuse_untellable(self) -> None:
+        counts = {task.name: len(task) for task in self.tasks}
+        for task in self.tasks:
+            waits = {need.task for need in task.after}
+            told = sum(len(json.dumps(name)) + _INPUT_BYTES + _NUMBER_BYTES * counts[name] for name in waits)
+            if told + task.told_bytes > MAX_TOLD_BYTES:
+                raise ValueError(
+                    f"task {task.name!r} waits for more than can be told to its worker "
+                    f"({sum(counts[name] for name in waits)} tasks); join them in several steps"
+                )
 
     @property
     def total(self) -> int:
@@ -185,7 +220,7 @@ def refuse_unknown_and_cyclic(needs: dict[str, list[str]]) -> None:
                 on_path.discard(name)
             elif following in on_path:
                 cycle = [*path[path.index(following) :], following]
-                raise ValueError("cycle: " + " -> ".join(cycle))
+                raise ValueError("cycle: " + " -> ".join(cycle if len(cycle) <= _SHOWN else [*cycle[:_SHOWN], "…"]))
             else:
                 path.append(following)
                 on_path.add(following)

@@ -95,7 +95,7 @@ class AssignedAttempt(AttemptRef):
     """
 
     job: Positive
-    name: Line
+    name: Text
     kind: Word
     commands: Annotated[list[Command], Field(min_length=1, max_length=100)]
     environment: dict[str, str] = Field(default_factory=dict)
