@@ -19,6 +19,7 @@ from coordinator.local.errors import LocalServiceError
 from coordinator.local.processes import Child, Program
 
 _QUOTED_LINES: Final = 5
+_QUOTED_WIDTH: Final = 400
 
 
 class PartError(LocalServiceError):
@@ -40,6 +41,8 @@ class Part:
 
     def start(self) -> None:
         """Start it. It must not be running."""
+        if self._child is not None:
+            self._child.kill()
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.1"))
         self.started_at = datetime.now(UTC)
@@ -97,6 +100,7 @@ class Part:
         self._remember_family()
         if self._child.running:
             os.kill(self._child.pid, signal.SIGKILL)
+            os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOWAIT)
         if with_tasks:
             for member in self._family:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -108,7 +112,9 @@ class Part:
     def failure(self, what: str) -> PartError:
         """The error that says *what* is wrong with it."""
         words = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        last = [f"    {line}" for line in words if line.strip()][-_QUOTED_LINES:] or ["    (it said nothing)"]
+        last = [f"    {line[:_QUOTED_WIDTH]}" for line in words if line.strip()][-_QUOTED_LINES:] or [
+            "    (it said nothing)"
+        ]
         return PartError("\n".join([f"{self.name} {what}; the end of its log:", *last]))
 
     def _remember_family(self) -> None:

@@ -30,7 +30,7 @@ _DRAIN_AT: Final = 0.4
 _PATIENCE_S: Final = 180.0
 _PATIENCE_PER_FRAME_S: Final = 10.0
 _PROMOTED_S: Final = 30.0
-_DRAIN_REASON: Final = "the demo drains it: time for maintenance"
+_DRAIN_REASON: Final = "time for maintenance, says the demo"
 
 
 class DemoError(LocalServiceError):

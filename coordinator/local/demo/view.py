@@ -133,7 +133,7 @@ def picture(scene: Scene, told: Sequence[str] | deque[str], elapsed_s: float) ->
     parts: list[RenderableType] = [Text(f"Farmhand demo  {elapsed_s:.0f} s", style="bold"), Text()]
     if scene.workers:
         inks = {worker.id: _INKS[place % len(_INKS)] for place, worker in enumerate(scene.workers)}
-        parts += [_workers(scene, inks), Text(), _tasks(scene, inks), _queue(scene), Text()]
+        parts += [_workers(scene, inks), Text(), _tasks(scene, inks), Text()]
     parts += [Text.from_markup(escape(line)) for line in told]
     return Group(*parts)
 
@@ -143,7 +143,8 @@ def _workers(scene: Scene, inks: dict[str, str]) -> Table:
     for worker in scene.workers:
         held = scene.held_by(worker.id)
         cpu = "" if worker.cpu_percent is None else f"machine {worker.cpu_percent:3.0f} %"
-        doing = Text("  ").join(_doing(task) for task in held) if held else Text("idle", style="dim")
+        free = "idle" if worker.connection is Connection.ONLINE else ""
+        doing = Text("  ").join(_doing(task) for task in held) if held else Text(free, style="dim")
         table.add_row(
             Text("■ " + worker.id, style=inks[worker.id]),
             _state(worker),
@@ -179,8 +180,10 @@ def _tasks(scene: Scene, inks: dict[str, str]) -> RenderableType:
                 cells.append("✗", style="red")
             case _:
                 cells.append("·", style="dim")
+    grid = Table.grid(padding=(0, 2))
     bar = ProgressBar(total=max(len(scene.tasks), 1), completed=scene.count(TaskState.COMPLETED), width=48)
-    return Group(cells, bar)
+    grid.add_row(bar, _queue(scene))
+    return Group(cells, grid)
 
 
 def _queue(scene: Scene) -> Text:
