@@ -60,6 +60,11 @@ class Broker:
         return self._publishing.connections + self._consuming.connections
 
     @property
+    def tries(self) -> int:
+        """How often a connection was tried."""
+        return self._publishing.tries + self._consuming.tries
+
+    @property
     def consuming(self) -> bool:
         """Whether the broker delivers to every intake now."""
         return self.connected and all(consumer.consuming for consumer in self.consumers)
@@ -114,6 +119,7 @@ class Broker:
 
     async def close(self) -> None:
         """Acknowledge what is settled, publish what has gathered, close the connections; within seconds."""
+        await asyncio.sleep(0)  # a `run` that was created this moment begins, and then ends properly
         self._consuming.begin_close()
         self._publishing.begin_close()
         for consumer in self.consumers:

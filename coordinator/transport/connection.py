@@ -101,6 +101,7 @@ class Link:
         self._closing = asyncio.Event()
         self._backoff = Backoff()
         self.connections = 0
+        self.tries = 0
 
     @property
     def connected(self) -> bool:
@@ -156,6 +157,7 @@ class Link:
         said, said_at, since = "", 0.0, time.monotonic()
         while not self.closing:
             await self.pause(self._backoff.next_s())
+            self.tries += 1
             try:
                 self._take(await self._dial())
             except BrokerRefusedError as error:
@@ -214,7 +216,9 @@ class Link:
             if time.monotonic() - born > SETTLED_S:
                 self._backoff.reset()
             cause = None if closing.cancelled() else closing.exception()
-            self._log.warning("broker connection lost", problem=_words(cause) if cause else "closed")
+            # The library cancels itself when no heartbeat comes.
+            problem = _words(cause) if isinstance(cause, Exception) else "the broker fell silent"
+            self._log.warning("broker connection lost", problem=problem)
             self._up.clear()
             self._down.set()
 

@@ -29,6 +29,7 @@ from coordinator.transport.lenient import plain
 from schemas.topology import EVENTS_QUEUE, HEARTBEATS_QUEUE, LOGS_QUEUE, Queue
 
 #: A consumer that received nothing for so long, and holds nothing, may be dead without knowing: it is built again.
+#: (RabbitMQ 3.10 tells the consumers of a quorum queue nothing when it is deleted and declared again at once.)
 IDLE_S: Final = 30.0
 PREFETCH: Final = {EVENTS_QUEUE: 500, HEARTBEATS_QUEUE: 1000, LOGS_QUEUE: 200}
 DEFAULT_PREFETCH: Final = 50

@@ -103,10 +103,11 @@ class OtherSide:
         return answer.message_count
 
     async def get(self, queue: str) -> aio_pika.abc.AbstractIncomingMessage:
-        """One message of *queue*, taken from it."""
-        async with self._connection.channel() as channel:
-            found = await (await channel.get_queue(queue)).get(timeout=SOON_S)
-            assert found is not None
+        """The next message of *queue*, when there is one; taken from it."""
+        async with asyncio.timeout(SOON_S), self._connection.channel() as channel:
+            there = await channel.get_queue(queue)
+            while (found := await there.get(fail=False)) is None:
+                pass
             await found.ack()
             return found
 

@@ -1,5 +1,6 @@
 """Deliveries and their acknowledgement, on a real broker."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -15,6 +16,7 @@ from schemas.topology import (
     PARKING,
     PARKING_QUEUE,
     QUEUES,
+    Queue,
 )
 from tests.integration.transport.road import Cable, Inbox, OtherSide, running
 
@@ -67,9 +69,7 @@ async def test_each_kind_of_message_comes_by_its_own_queue(amqp_url: str, other:
         assert [delivery.body for delivery in await inboxes[LOGS.name].take(1)] == [b"log.w1"]
 
 
-async def test_thousands_of_messages_are_acknowledged_in_batches_and_each_once(
-    amqp_url: str, other: OtherSide
-) -> None:
+async def test_thousands_of_messages_are_acknowledged_in_batches_and_each_once(amqp_url: str, other: OtherSide) -> None:
     broker, inbox = Broker(amqp_url, coordinator="c1"), Inbox()
     consumer = broker.consume(EVENTS, inbox)
     async with running(broker):
@@ -83,9 +83,7 @@ async def test_thousands_of_messages_are_acknowledged_in_batches_and_each_once(
     assert await other.ready(EVENTS_QUEUE) == 0
 
 
-async def test_what_a_dropped_connection_held_comes_again_and_nothing_is_lost(
-    cable: Cable, other: OtherSide
-) -> None:
+async def test_what_a_dropped_connection_held_comes_again_and_nothing_is_lost(cable: Cable, other: OtherSide) -> None:
     broker, inbox = Broker(cable.url, coordinator="c1"), Inbox()
     consumer = broker.consume(EVENTS, inbox, prefetch=300)
     async with running(broker):
@@ -166,7 +164,7 @@ async def test_after_stop_nothing_is_handed_over_and_what_was_can_still_be_settl
 
 @pytest.mark.parametrize("queue", [EVENTS, HEARTBEATS], ids=lambda queue: queue.name)
 async def test_a_queue_deleted_in_the_middle_is_declared_and_consumed_again(
-    amqp_url: str, other: OtherSide, queue: type[EVENTS]
+    amqp_url: str, other: OtherSide, queue: Queue
 ) -> None:
     broker, inbox = Broker(amqp_url, coordinator="c1"), Inbox()
     key = queue.keys[0].replace("#", "w1")
@@ -209,6 +207,23 @@ async def test_all_queues_and_the_exchange_deleted_in_the_middle_are_built_again
                 pass
         for queue in (EVENTS, HEARTBEATS, LOGS):
             await publish_until_it_arrives(other, inboxes[queue.name], queue.keys[0].replace("#", "w1"))
+
+
+async def test_a_queue_deleted_and_declared_again_by_another_in_one_breath_is_found_again(
+    amqp_url: str, other: OtherSide
+) -> None:
+    # RabbitMQ tells the consumer of a quorum queue nothing then: only its silence does.
+    broker, inbox = Broker(amqp_url, coordinator="c1"), Inbox()
+    consumer = broker.consume(EVENTS, inbox, idle_s=0.3)
+    async with running(broker):
+        await other.publish("ev.w1", b"before")
+        await consumer.settle(await inbox.take(1))
+        channel = await other.channel(confirms=False)
+        await asyncio.gather(
+            channel.queue_delete(EVENTS_QUEUE),
+            channel.queue_declare(EVENTS_QUEUE, durable=True, arguments=dict(EVENTS.arguments)),
+        )
+        await publish_until_it_arrives(other, inbox, "ev.w1")
 
 
 async def test_a_consumer_that_hears_nothing_builds_itself_again(amqp_url: str, other: OtherSide) -> None:

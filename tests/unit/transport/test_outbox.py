@@ -86,9 +86,7 @@ def test_when_it_is_full_the_oldest_commands_go() -> None:
 
 async def test_when_it_is_full_of_single_messages_the_oldest_is_told() -> None:
     outbox = Outbox(limit_bytes=1000)
-    parcels = [
-        Parcel("key", b"x" * 400, done=asyncio.get_running_loop().create_future()) for _ in range(3)
-    ]
+    parcels = [Parcel("key", b"x" * 400, done=asyncio.get_running_loop().create_future()) for _ in range(3)]
     for parcel in parcels:
         outbox.put(parcel)
     assert outbox.dropped == 1
