@@ -121,7 +121,7 @@ IMAGES: Final[Mapping[str, Image]] = {
         tag="farmhand/python:3.11",
         official="python:3.11-slim",
         suite="bookworm",
-        packages=("python3", "python3-venv", "ca-certificates"),
+        packages=("python3", "python3-venv", "ca-certificates", "libstdc++6"),
         hooks=('chroot "$1" update-ca-certificates >&2',),
         lines=("ENV LANG=C.UTF-8 PIP_CERT=/etc/ssl/certs/ca-certificates.crt", 'CMD ["python3"]'),
     ),
