@@ -15,9 +15,12 @@ from schemas.worker import RequestedState
 
 
 class View(BaseModel):
-    """Something to be shown. Immutable; unknown fields are ignored."""
+    """Something to be shown. Immutable; unknown fields are ignored.
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    Built when first used, so that a command that shows one thing does not wait for all the others.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class JobState(StrEnum):

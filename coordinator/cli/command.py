@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, NoReturn, ParamSp
 
 import typer
 
+from coordinator.client.errors import ExitCode
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
@@ -26,7 +28,7 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show where an unexpe
 class CommandError(Exception):
     """The command cannot go on: one line (or one per fault) that says what to do, and the exit code."""
 
-    def __init__(self, said: str, code: int = 2) -> None:
+    def __init__(self, said: str, code: int = ExitCode.USAGE) -> None:
         super().__init__(said)
         self.said = said
         self.code = code
@@ -134,7 +136,7 @@ def group(app: typer.Typer, name: str, help: str) -> typer.Typer:  # noqa: A002 
     return made
 
 
-def fail(said: str, code: int = 2) -> NoReturn:
+def fail(said: str, code: int = ExitCode.USAGE) -> NoReturn:
     """End the command."""
     raise CommandError(said, code)
 

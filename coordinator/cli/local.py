@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
 from coordinator.cli.command import fail
 from coordinator.client.errors import ExitCode
@@ -41,6 +40,8 @@ def up(
     """
     host, port = _place(http)
     _need(coordinator=_COORDINATOR)
+    from rich.console import Console  # noqa: PLC0415 - help does not need it
+
     from coordinator.local import interrupt, services  # noqa: PLC0415 - needs the extra
     from coordinator.local import up as farm  # noqa: PLC0415
     from coordinator.local.errors import LocalServiceError  # noqa: PLC0415
@@ -68,6 +69,8 @@ def demo(
 ) -> int:
     """Watch a farm render an animation, lose one of its three agents on the way, and finish all the same."""
     _need(coordinator=_COORDINATOR, demo=("numpy", "PIL"))
+    from rich.console import Console  # noqa: PLC0415 - help does not need it
+
     from coordinator.local import interrupt  # noqa: PLC0415 - needs the extra
     from coordinator.local.demo import story  # noqa: PLC0415
     from coordinator.local.errors import LocalServiceError  # noqa: PLC0415

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 #: Control characters, and those that reorder text; line ends and tabs are handled apart.
-_HARMFUL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_HARMFUL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _WIDE: Final = 10_000
 
 
@@ -80,21 +80,21 @@ def show_table(columns: Sequence[Column], rows: Iterable[Any], *, empty: str) ->
     """Rows for people; *empty* says what it means that there are none, and what to do."""
     from rich.table import Table  # noqa: PLC0415
 
+    cells = [[_cell(column.value(row)) for column in columns] for row in rows]
+    if not cells:
+        say(empty)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
+    for index, column in enumerate(columns):
         table.add_column(
             column.title,
             no_wrap=True,
-            overflow="ignore" if column.keep else "ellipsis",
-            min_width=len(column.title) if column.keep else None,
+            min_width=max(len(line[index]) for line in cells) if column.keep else None,
             justify="right" if column.right else "left",
         )
-    for row in rows:
-        table.add_row(*(_cell(column.value(row)) for column in columns))
-    if table.row_count:
-        _print(table)
-    else:
-        say(empty)
+    for line in cells:
+        table.add_row(*line)
+    _print(table)
 
 
 def show_facts(facts: Iterable[tuple[str, object]]) -> None:

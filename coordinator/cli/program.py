@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from coordinator.cli import jobs, parked, queues, services, submit, tasks, telling, workers
 from coordinator.cli.command import CommandError, Given
 from coordinator.cli.output import say, write
+from coordinator.client.errors import ExitCode, FarmhandError
 
 #: Modules that only come with an extra, and which.
 _EXTRAS: Final = {
@@ -90,7 +91,7 @@ def run(argv: list[str]) -> int:
         return ending(error)
     except KeyboardInterrupt:
         say("interrupted")
-        return 130
+        return ExitCode.INTERRUPTED
     return code if isinstance(code, int) else 0
 
 
@@ -103,21 +104,20 @@ def ending(error: Exception) -> int:  # noqa: PLR0911 - one for each kind
     if isinstance(error, typer.TyperException):
         return _misused(error)
     if isinstance(error, typer.Abort):
-        return 130
+        return ExitCode.INTERRUPTED
     if isinstance(error, BrokenPipeError):
         # Whoever read has enough; nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if isinstance(error, ModuleNotFoundError) and (extra := _EXTRAS.get((error.name or "").partition(".")[0])):
         say(f"farmhand: this command needs what is not installed: pip install 'farmhand[{extra}]'")
-        return 2
-    exit_code = getattr(error, "exit_code", None)
-    if exit_code is not None:  # FarmhandError, without importing the client for it
+        return ExitCode.USAGE
+    if isinstance(error, FarmhandError):
         say(f"farmhand: {error}")
-        return int(exit_code)
+        return error.exit_code
     said = " ".join(str(error).split())
     say(f"farmhand: unexpected {type(error).__name__}: {said} (--debug shows where)")
-    return 1
+    return ExitCode.FAILED
 
 
 def _debugging(argv: list[str]) -> bool:

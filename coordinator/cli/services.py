@@ -1,6 +1,5 @@
 """`farmhand coordinator | agent | migrate | config check`: what runs beside the farm's database and broker."""
 
-import asyncio
 import os
 import shutil
 import sys
@@ -12,6 +11,7 @@ import typer
 
 from coordinator.cli.command import Session, command, fail, faults, group
 from coordinator.cli.output import Column, say, show_facts, show_json, show_table, write
+from coordinator.client.errors import ExitCode
 
 if TYPE_CHECKING:
     from coordinator.config import Settings
@@ -57,7 +57,7 @@ def coordinator(session: Session) -> None:  # noqa: ARG001 - as all commands
     try:
         run(given)
     except StartError as error:
-        fail(str(error), 6)
+        fail(str(error), ExitCode.UNREACHABLE)
 
 
 def agent(context: typer.Context) -> None:
@@ -76,14 +76,16 @@ def migrate(session: Session) -> None:
       FARMHAND_DATABASE_URL=postgresql://farmhand@db/farmhand farmhand migrate
     """
     url = settings().database_url
+    import asyncio  # noqa: PLC0415 - slow to import, and help does not need it
+
     from coordinator.storage.migrate import migrate as run  # noqa: PLC0415 - needs the extra
 
     try:
         before, after = asyncio.run(run(url))
     except (OSError, ValueError) as error:
-        fail(f"cannot migrate {mask(url)}: {error}", 6)
+        fail(f"cannot migrate {mask(url)}: {error}", ExitCode.UNREACHABLE)
     except Exception as error:  # noqa: BLE001 - the driver's own, which only storage knows
-        fail(f"cannot migrate {mask(url)}: {' '.join(str(error).split())[:300]}", 6)
+        fail(f"cannot migrate {mask(url)}: {' '.join(str(error).split())[:300]}", ExitCode.UNREACHABLE)
     if session.json:
         show_json({"before": before, "after": after})
     else:
@@ -99,6 +101,8 @@ def check(session: Session) -> None:
     """
     given = settings()
     shown = {name: _shown(name, value) for name, value in given.model_dump().items()}
+    import asyncio  # noqa: PLC0415 - slow to import, and help does not need it
+
     from coordinator.app import check as try_out  # noqa: PLC0415 - needs the extra
 
     results = asyncio.run(try_out(given))
@@ -110,7 +114,7 @@ def check(session: Session) -> None:
         write()
         show_table(_CHECKS, results, empty="nothing was tried")
     if not all(ok for _, ok, _ in results):
-        raise typer.Exit(6)
+        raise typer.Exit(ExitCode.UNREACHABLE)
 
 
 _CHECKS = [

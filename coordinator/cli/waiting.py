@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from coordinator.cli.command import Session, fail
 from coordinator.cli.output import clean, console, plural, say, show_json, span, write
-from coordinator.client import ExitCode
+from coordinator.client.errors import ExitCode
 
 if TYPE_CHECKING:
     from schemas.views import JobDetail

@@ -10,7 +10,20 @@
 Needs nothing of the coordinator's own dependencies.
 """
 
+from typing import TYPE_CHECKING
+
 from coordinator.client.errors import ExitCode, FarmhandError
-from coordinator.client.http import AsyncFarmhandClient, FarmhandClient
+
+if TYPE_CHECKING:
+    from coordinator.client.http import AsyncFarmhandClient, FarmhandClient
 
 __all__ = ["AsyncFarmhandClient", "ExitCode", "FarmhandClient", "FarmhandError"]
+
+
+def __getattr__(name: str) -> object:
+    """The clients, imported when first asked for: exit codes alone need no HTTP."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from coordinator.client import http  # noqa: PLC0415
+
+    return getattr(http, name)

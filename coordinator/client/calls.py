@@ -7,13 +7,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
-from schemas.job import JobSpec
 from schemas.views import (
     Changed,
     Entry,
@@ -31,6 +30,9 @@ from schemas.views import (
     WorkerDetail,
     WorkerView,
 )
+
+if TYPE_CHECKING:
+    from schemas.job import JobSpec
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -66,7 +68,7 @@ def _part(name: str) -> str:
 # --- jobs --------------------------------------------------------------------------------------------------
 
 
-def submit(spec: JobSpec) -> Call[Submitted]:
+def submit(spec: "JobSpec") -> Call[Submitted]:
     """Submit a job."""
     return Call("POST", "jobs", partial(_model, Submitted), body=spec.model_dump_json(exclude_defaults=True).encode())
 
