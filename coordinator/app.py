@@ -5,6 +5,7 @@ Whatever stops it, nothing is lost: what is not committed was not acknowledged.
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -229,8 +230,17 @@ async def _run_until_signal(settings: Settings) -> None:
 def run(settings: Settings) -> None:
     """Run a coordinator in this process until SIGTERM or SIGINT. Raises `StartError`."""
     configure_logging(settings.log_level, settings.log_format)  # type: ignore[arg-type]
+    _calm_the_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run_until_signal(settings))
+
+
+def _calm_the_collector() -> None:
+    """Batches make many values that live as long as their transaction and have no cycles: the default thresholds would
+    look through the whole heap several times in a batch (measured: a fifth of the coordinator's time)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 async def check(settings: Settings) -> list[tuple[str, bool, str]]:

@@ -228,7 +228,7 @@ class Execution:
             outcome=Outcome.FAILED,
             exit_code=error.exit_code,
             error=words,
-            run_s=time.monotonic() - self._started_s,
+            run_s=round(time.monotonic() - self._started_s, 6),
         )
 
     def _finished(self, outcome: Outcome, outputs: list[OutputFile], exit_code: int | None = None) -> TaskFinished:
@@ -239,7 +239,7 @@ class Execution:
             exit_code=exit_code,
             result=self._result if outcome is Outcome.COMPLETED else None,
             outputs=outputs,
-            run_s=time.monotonic() - self._started_s,
+            run_s=round(time.monotonic() - self._started_s, 6),
         )
         if outputs or finished.result is not None:
             size = len(finished.model_dump_json())
