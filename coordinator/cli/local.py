@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -40,7 +41,6 @@ def up(
     """
     host, port = _place(http)
     _need(coordinator=_COORDINATOR)
-    from rich.console import Console  # noqa: PLC0415 - help does not need it
 
     from coordinator.local import interrupt, services  # noqa: PLC0415 - needs the extra
     from coordinator.local import up as farm  # noqa: PLC0415
@@ -53,9 +53,8 @@ def up(
         http_host=host,
         http_port=port,
     )
-    console = Console(highlight=False, markup=False, soft_wrap=True)
     try:
-        return interrupt.run(farm.run(options, console.print), interrupted=0)
+        return interrupt.run(farm.run(options, partial(print, flush=True)), interrupted=0)
     except LocalServiceError as error:
         fail(str(error), ExitCode.UNREACHABLE)
 

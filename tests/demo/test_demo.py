@@ -1,81 +1,35 @@
 """The demo as a newcomer runs it: real servers, real agents, one of them killed; and nothing is left of it."""
 
-import contextlib
-import ctypes
 import itertools
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from PIL import Image, ImageSequence
+
+from tests.support.leftovers import Watch
 
 pytestmark = pytest.mark.timeout(240)
 
 FRAMES = 12
-_PR_SET_CHILD_SUBREAPER = 36
-
-
-class Watch:
-    """Sees all processes that are started below this one, orphans too: they become ours when their parents end."""
-
-    def __init__(self) -> None:
-        self._before = set(self._below())
-
-    def still_running(self) -> list[str]:
-        """What was started since then and has not ended."""
-        return [self._name(process) for process in self._new() if process.status() != psutil.STATUS_ZOMBIE]
-
-    def clean_up(self) -> None:
-        """End what is left, so that one failed test does not disturb the next."""
-        for process in self._new():
-            with contextlib.suppress(psutil.NoSuchProcess, ChildProcessError):
-                process.kill()
-                os.waitpid(process.pid, 0)
-
-    def _new(self) -> list[psutil.Process]:
-        return [process for process in self._below() if process not in self._before]
-
-    @staticmethod
-    def _below() -> list[psutil.Process]:
-        return psutil.Process().children(recursive=True)
-
-    @staticmethod
-    def _name(process: psutil.Process) -> str:
-        return f"{process.pid} {' '.join(process.cmdline())[:200]}"
-
-
-@pytest.fixture
-def watch() -> Iterator[Watch]:
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-    watch = Watch()
-    yield watch
-    watch.clean_up()
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory with a short name (sockets must fit) for the demo's temporary files and pictures."""
-    path = Path(tempfile.mkdtemp(prefix="fd-"))
-    path.chmod(0o755)
-    (path / "tmp").mkdir()
-    yield path
-    shutil.rmtree(path)
 
 
 def start_demo(place: Path, *options: str) -> subprocess.Popen[str]:
     """The demo in a session of its own."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", "from coordinator.cli import main; main()", "demo", f"--frames={FRAMES}", *options],
+        [
+            sys.executable,
+            "-P",
+            "-c",
+            "from coordinator.cli import main; main()",
+            "demo",
+            f"--frames={FRAMES}",
+            *options,
+        ],
         cwd=place,
         env={**os.environ, "TMPDIR": str(place / "tmp")},
         stdin=subprocess.DEVNULL,
