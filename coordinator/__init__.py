@@ -1,0 +1,1 @@
+"""The coordinator of a Farmhand farm, and the command line `farmhand`."""

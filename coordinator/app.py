@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -199,7 +199,7 @@ class _Server(uvicorn.Server):
     """Leaves signals to the coordinator."""
 
     @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def capture_signals(self) -> Generator[None, None, None]:
         """Capture nothing."""
         yield
 

@@ -1,7 +1,8 @@
 """An attempt's life: one worker's try at one task, its own for ever.
 
-assigned -> running -> ended (completed, failed, canceled, interrupted, lost, revoked, superseded)
-     \\________\\-> stopping -> ended        (`stopping` has given up the task and still holds slots and resources)
+    assigned -> running -> ended (completed, failed, canceled, interrupted, lost, revoked, superseded)
+
+Both may become `stopping` first: that has given up the task and still holds slots and resources.
 """
 
 from collections.abc import Mapping

@@ -43,8 +43,7 @@ class Courier(Protocol):
     """The way out. Nothing here is a promise: what must arrive has a row, and is sent again until it has an effect."""
 
     def send(self, worker: str, epoch: int, commands: Sequence[Message | bytes]) -> None:
-        """Hand over *commands* (bytes: one that is JSON already) for *worker*'s queue; what gathers for one worker shares
-        a message."""
+        """Hand over *commands* (bytes: one that is JSON already) for *worker*; what gathers shares a message."""
 
     def reply(self, queue: str, correlation_id: str | None, body: Message) -> None:
         """Answer a submission on *queue*."""

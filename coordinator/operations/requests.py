@@ -10,7 +10,7 @@ from schemas.job import JobSpec
 from schemas.task import OutputFile
 from schemas.worker import RequestedState
 
-Answer = TypeVar("Answer", covariant=True)
+Answer = TypeVar("Answer")
 
 
 class RefusedError(Exception):

@@ -151,7 +151,7 @@ def follow(ledger: Ledger, task: Task, attempt: Attempt) -> None:
         retries=task.retries,
         losses=task.losses,
         max_losses=MAX_LOSSES,
-        chance=random(),  # noqa: S311  (jitter)
+        chance=random(),
     )
     detail: dict[str, object] = {"error": attempt.error} if attempt.error else {}
     if isinstance(then, retry.GiveUp):

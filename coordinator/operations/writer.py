@@ -128,11 +128,11 @@ class Writer:
             parking = Parking(item.delivery, "refused-by-database", "", detail)
             await self._apply([Item(parking, delivery=item.delivery)])
         elif item.answer is not None:
-            log.exception("request_failed", request=type(item.event).__name__, exc_info=error)
+            log.error("request_failed", request=type(item.event).__name__, exc_info=error)
             if not item.answer.done():
                 item.answer.set_exception(UnavailableError(f"it could not be stored: {detail}"))
         else:
-            log.exception("event_failed", event_type=type(item.event).__name__, exc_info=error)
+            log.error("event_failed", event_type=type(item.event).__name__, exc_info=error)
 
     async def _transact(self, items: Sequence[Item]) -> Applied:
         began = time.perf_counter()

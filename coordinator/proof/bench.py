@@ -58,7 +58,7 @@ async def peer_round(database_url: str, tasks: int) -> float:
     connection = await asyncpg.connect(database_url)
     consumer = Path(__file__).with_name("pgqueuer_consumer.py")
     processes = [
-        subprocess.Popen([sys.executable, "-P", str(consumer), database_url, str(PEER_BATCH)])  # noqa: ASYNC220, S603
+        subprocess.Popen([sys.executable, "-P", str(consumer), database_url, str(PEER_BATCH)])  # noqa: ASYNC220
         for _ in range(PEER_PROCESSES)
     ]
     try:

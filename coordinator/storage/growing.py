@@ -54,9 +54,16 @@ async def _insert_job(
     first = await connection.fetchval(SAVE["reserve_tasks"], total) - total + 1
     draft.number(first)
     number = await connection.fetchval(
-        SAVE["add_job"], spec.name, spec.key, spec.submitter or draft.actor, spec.queue, spec.priority, total, first,
+        SAVE["add_job"],
+        spec.name,
+        spec.key,
+        spec.submitter or draft.actor,
+        spec.queue,
+        spec.priority,
+        total,
+        first,
         ledger.now,
-    )  # fmt: skip
+    )
     wanted = [class_ids[fingerprint(need)] for need in draft.classes]
     groups = [GroupRow(*row) for row in await connection.fetch(SAVE["add_groups"], number, sorted(set(wanted)))]
     by_class = {group.class_id: group.id for group in groups}
@@ -87,9 +94,17 @@ def _spec_columns(specs: Sequence[SpecRow]) -> list[list[object]]:
             for need in row.after
         ]
         values = (
-            row.group_id, row.name, row.first_task, row.count, spec.array is not None,
-            as_json(spec.array.values if spec.array else None), row.priority, row.retries, as_json(after), as_json(body),
-        )  # fmt: skip
+            row.group_id,
+            row.name,
+            row.first_task,
+            row.count,
+            spec.array is not None,
+            as_json(spec.array.values if spec.array else None),
+            row.priority,
+            row.retries,
+            as_json(after),
+            as_json(body),
+        )
         for column, value in zip(columns, values, strict=True):
             column.append(value)
     return columns
@@ -115,7 +130,7 @@ async def growing(connection: asyncpg.Connection, ledger: Ledger, jobs: Collecti
                 [Need(**need) for need in row["after"]],
                 row["id"],
                 row["group_id"],
-            )  # fmt: skip
+            )
             for row in await connection.fetch(LOAD["next_specs"], number, job.first_task + job.expanded, SLICE)
         ]
         one = Growing(job, specs)

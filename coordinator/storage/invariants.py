@@ -31,8 +31,8 @@ async def violations(database_url: str) -> list[Violation]:
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             for name, statement in _STATEMENTS.items():
-                for row in (await connection.fetch(statement))[:MOST_SHOWN]:
-                    found.append(Violation(name, dict(row)))
+                broken = await connection.fetch(statement)
+                found += [Violation(name, dict(row)) for row in broken[:MOST_SHOWN]]
             for row in await connection.fetch("SELECT * FROM jobs"):
                 job = rows.job(row)
                 derived = state_of(

@@ -41,7 +41,7 @@ TROUBLE: Final = (
 
 
 def translate(error: Exception) -> Exception:
-    """asyncpg's complaint in our words: trouble that passes, or a batch that cannot be stored."""
+    """Asyncpg's complaint in our words: trouble that passes, or a batch that cannot be stored."""
     if isinstance(error, asyncpg.PostgresError) and not isinstance(error, TROUBLE):
         return BadBatchError(f"{error} ({error.sqlstate})")
     if isinstance(error, TROUBLE):

@@ -62,7 +62,7 @@ async def finish(connection: asyncpg.Connection, ledger: Ledger) -> None:
                         one.reason,
                         one.field,
                         one.detail[:2000],
-                    )  # fmt: skip
+                    )
                     for one in ledger.parkings
                 ],
             ),
@@ -119,7 +119,7 @@ async def _attempts(connection: asyncpg.Connection, ledger: Ledger) -> None:
                 one.done,
                 one.total,
                 one.activity,
-            )  # fmt: skip
+            )
         )
     await connection.execute(SAVE["attempts"], *_columns(19, records))
     ledger.dirty_attempts.clear()
@@ -144,7 +144,7 @@ async def _tasks(connection: asyncpg.Connection, ledger: Ledger) -> None:
                 one.unmet,
                 one.not_before,
                 one.reason,
-            )  # fmt: skip
+            )
         )
     await connection.execute(SAVE["tasks"], ledger.now, *_columns(11, records))
     ledger.dirty_tasks.clear()

@@ -351,7 +351,7 @@ def _next(rows: list[asyncpg.Record], limit: int) -> int | str | None:
     return rows[limit - 1]["id"] if len(rows) > limit else None
 
 
-def _json(text: str | None) -> Any:  # noqa: ANN401 - JSON
+def _json(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 

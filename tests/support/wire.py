@@ -102,6 +102,7 @@ class WireWorker:
     async def assigned(self) -> AssignedAttempt:
         """The next attempt it is given."""
         command = await self.hear(lambda one: one.type == "assign")
+        first: AssignedAttempt
         first, *rest = command.attempts
         if rest:
             self.commands.insert(0, command.model_copy(update={"attempts": rest}))
@@ -124,9 +125,10 @@ class WireWorker:
             )
 
         command = await self.hear(fits)
-        return next(
+        verdict: Verdict = next(
             one.verdict for one in command.verdicts if (one.task, one.attempt) == (attempt.task, attempt.attempt)
         )
+        return verdict
 
 
 def an_envelope(**fields: Any) -> bytes:

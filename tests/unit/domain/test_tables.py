@@ -1,7 +1,9 @@
 """The life cycles: complete, without a way out of the end, and walked at random."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,11 +15,11 @@ from coordinator.domain.outcome import Refused
 from coordinator.domain.task import FINISHED, HELD, TaskEvent, TaskState
 from coordinator.domain.worker import Connection, WorkerEvent
 
-TABLES: list[tuple[Mapping[StrEnum, Mapping[StrEnum, StrEnum]], type[StrEnum], type[StrEnum]]] = [
+TABLES: list[tuple[Any, type[StrEnum], type[StrEnum]]] = [
     (task.TRANSITIONS, TaskState, TaskEvent),
     (attempt.TRANSITIONS, AttemptState, AttemptEvent),
     (worker.TRANSITIONS, Connection, WorkerEvent),
-]  # type: ignore[list-item]
+]
 
 
 @pytest.mark.parametrize(("table", "states", "events"), TABLES)
@@ -85,7 +87,5 @@ def test_an_attempt_holds_its_task_only_while_it_is_live() -> None:
 
 
 def _attempt(state: AttemptState) -> Attempt:
-    from datetime import UTC, datetime
-
     now = datetime(2026, 1, 1, tzinfo=UTC)
     return Attempt(1, 1, 1, 1, "node-1", 1, state, now, now)
