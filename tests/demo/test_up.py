@@ -13,8 +13,7 @@ import pytest
 
 from coordinator.client import FarmhandClient
 from coordinator.local.ports import free_port
-from schemas.job import Array, JobSpec, TaskSpec
-from schemas.task import Command
+from schemas.job import Array, CommandSpec, JobSpec, TaskSpec
 from schemas.views import JobState
 from tests.support.leftovers import Watch
 
@@ -68,7 +67,7 @@ def agent_of(up: subprocess.Popen[str], name: str) -> psutil.Process:
 
 
 def naps(count: int) -> JobSpec:
-    command = Command(name="exec", parameters={"argv": ["sleep", "0.5"]})
+    command = CommandSpec(name="exec", parameters={"argv": ["sleep", "0.5"]})
     return JobSpec(name="naps", tasks=[TaskSpec(name="nap", kind="exec", commands=[command], array=Array(count=count))])
 
 
