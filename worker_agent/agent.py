@@ -73,6 +73,7 @@ class Agent:
         self._inbox: list[Delivered] = []
         self._starts: dict[int, float] = {}
         self._flush_planned = False
+        self._present = asyncio.Event()
         self._welcomed = asyncio.Event()
         self._side: set[asyncio.Task[None]] = set()
         self._exit_code: asyncio.Future[int] | None = None
@@ -182,6 +183,7 @@ class Agent:
     def _joined(self) -> None:
         log.info("joined: the worker's queue is consumed", broker=str(self._address))
         self._machine.on_joined()
+        self._present.set()
         self._plan_flush()
 
     def _delivered(self, delivered: Delivered) -> None:
@@ -209,6 +211,8 @@ class Agent:
                     machine.on_verdicts(command.verdicts)
                 case Revoke():
                     machine.on_revoke(command.attempts)
+                case Welcome() | Reset() if delivered.old:
+                    pass
                 case Welcome():
                     machine.on_welcome(command)
                     self._envelopes.epoch = machine.epoch
@@ -407,6 +411,7 @@ class Agent:
     async def _ship_events(self) -> None:
         key = event_key(self.settings.worker)
         while True:
+            await self._present.wait()
             await self._publisher.ready.wait()
             events = await self._outbox.take()
             left = dict(events)
@@ -463,6 +468,6 @@ class Agent:
             elif now_s - online_s >= again_s:
                 again_s, online_s = min(longest_s, again_s * 2), now_s
                 self._machine.say_online()
-            if self._journal.failing and self._journal.probe():
+            if self._machine.journal_trouble and self._journal.probe():
                 self._machine.on_journal_healed()
             self._plan_flush()

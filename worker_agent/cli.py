@@ -148,6 +148,19 @@ def _listen(agent: Agent, config: Path | None, flags: dict[str, Any]) -> None:
             loop.add_signal_handler(signal.SIGHUP, reload)
 
 
+class _Standard:
+    """Writes lines to standard error; where that is a file on a full disk, they are lost and nothing else is."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def msg(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            print(line, file=sys.stderr, flush=True)
+
+    debug = info = warning = error = critical = fatal = exception = log = msg
+
+
 def start_logging(settings: Settings) -> None:
     """Lines for people on a terminal, JSON elsewhere; both on standard error."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
@@ -161,7 +174,7 @@ def start_logging(settings: Settings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_Standard,
     )
     # Their words about lost connections are said by our supervisors, once.
     for name in ("aiormq", "aio_pika", "httpx", "httpcore"):

@@ -172,10 +172,35 @@ def _explain(error: ValidationError, path: Path | None) -> str:
 
 
 #: What of the agent's own environment tasks see. The rest may hold secrets.
-PASSED: Final = (
-    "PATH HOME USER LOGNAME SHELL LANG LANGUAGE LC_* TZ TMPDIR TEMP TMP DISPLAY XAUTHORITY WAYLAND_DISPLAY XDG_RUNTIME_DIR "
-    "LD_LIBRARY_PATH PYTHONPATH VIRTUAL_ENV CUDA_* NVIDIA_* HIP_* ROCR_* OMP_* OPENBLAS_* MKL_* SYSTEMROOT"
-).split()
+PASSED: Final = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TZ",
+    "TMPDIR",
+    "TEMP",
+    "TMP",
+    "DISPLAY",
+    "XAUTHORITY",
+    "WAYLAND_DISPLAY",
+    "XDG_RUNTIME_DIR",
+    "LD_LIBRARY_PATH",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+    "CUDA_*",
+    "NVIDIA_*",
+    "HIP_*",
+    "ROCR_*",
+    "OMP_*",
+    "OPENBLAS_*",
+    "MKL_*",
+    "SYSTEMROOT",
+]
 
 
 def environment_of_tasks(settings: Settings) -> dict[str, str]:

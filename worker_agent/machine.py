@@ -74,7 +74,7 @@ class Machine:
         self._used = 0
         self._asleep_when_free: str | None = None
         self._leaving: Leaving | None = None
-        self._journal_trouble = False
+        self.journal_trouble = False
 
     def take_plan(self) -> Plan:
         plan, self.plan = self.plan, Plan()
@@ -167,7 +167,8 @@ class Machine:
 
     def on_assign(self, epoch: int, attempts: Iterable[AssignedAttempt]) -> None:
         stale = self._welcomed and epoch < self.epoch
-        free_to_take = self.duty is Duty.AWAKE and self._leaving is None
+        # What the journal cannot hold fails with the reason; who drains or sleeps gives back.
+        free_to_take = self.duty in (Duty.AWAKE, Duty.ERROR) and self._leaving is None
         for spec in attempts:
             ref = (spec.task, spec.attempt)
             known = self.held.get(ref)
@@ -259,7 +260,7 @@ class Machine:
     def on_request(self, wish: RequestState) -> None:
         reason = wish.reason or ""
         match wish.state:
-            case RequestedState.AWAKE if self._leaving is None and not self._journal_trouble:
+            case RequestedState.AWAKE if self._leaving is None and not self.journal_trouble:
                 self._asleep_when_free = None
                 self._become(Duty.AWAKE, reason)
             case RequestedState.AWAKE:
@@ -316,14 +317,14 @@ class Machine:
                     TaskFinished(task=work.task, attempt=work.attempt, outcome=Outcome.FAILED, error=reason),
                     journaled=False,
                 )
-        if not self._journal_trouble:
-            self._journal_trouble = True
+        if not self.journal_trouble:
+            self.journal_trouble = True
             if self.duty is Duty.AWAKE:
                 self._become(Duty.ERROR, reason)
 
     def on_journal_healed(self) -> None:
-        if self._journal_trouble:
-            self._journal_trouble = False
+        if self.journal_trouble:
+            self.journal_trouble = False
             if self.duty is Duty.ERROR:
                 self._become(Duty.AWAKE, "the journal can be written again")
 

@@ -42,7 +42,7 @@ def check_name(name: str) -> None:
         inside(name)
         name.encode()
     except UnicodeEncodeError:
-        raise OutputError(f"the output {ascii(name)} has a name that is not UTF-8: rename it") from None
+        raise OutputError(f"the output {name!a} has a name that is not UTF-8: rename it") from None
     except ValueError:
         raise OutputError(f"the output {name!r} has a name that cannot be taken: rename it") from None
     if len(name) > 400:

@@ -11,6 +11,7 @@ import os
 import platform
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -171,5 +172,23 @@ def end_orphans(rows: Iterable[ProcessRow], mark: str) -> int:
         for process in processes:
             with contextlib.suppress(psutil.Error):
                 process.send_signal(number)
-        _, processes = psutil.wait_procs(processes, timeout=ORPHAN_GRACE_S)
+        processes = _wait_for(processes, ORPHAN_GRACE_S)
     return len(found)
+
+
+def _wait_for(processes: Iterable[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Those that still run after *timeout_s*. What nobody has buried yet has ended."""
+    deadline_s = time.monotonic() + timeout_s
+    left = list(processes)
+    while left := [process for process in left if _runs(process)]:
+        if time.monotonic() >= deadline_s:
+            break
+        time.sleep(0.01)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

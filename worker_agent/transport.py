@@ -24,8 +24,8 @@ from typing import Any, Final
 import aio_pika
 import aiormq
 import structlog
-from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
 from aiormq import spec
+from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
 from yarl import URL
 
 from schemas.topology import AMQP_HEARTBEAT_S, EVENTS_EXCHANGE, EXCHANGES, worker_queue
@@ -123,7 +123,7 @@ class Backoff:
 
     def next_s(self) -> float:
         self.failures += 1
-        return min(self._longest_s, self._first_s * 2.0 ** min(self.failures - 1, 16)) * random.uniform(0.5, 1.0)  # noqa: S311
+        return min(self._longest_s, self._first_s * 2.0 ** min(self.failures - 1, 16)) * random.uniform(0.5, 1.0)
 
 
 class Connection:
@@ -301,11 +301,13 @@ def _retrieve(task: "asyncio.Future[None]") -> None:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A body as it came, and the way to acknowledge it."""
+    """A body as it came, and the way to acknowledge it. *old*: it lay in the queue before we did, so it answers nothing
+    that we have said."""
 
     body: bytes
     tag: int
     channel: AbstractChannel
+    old: bool = False
 
     async def acknowledge(self) -> None:
         """This one and all before it. Does nothing when its channel is gone: the broker delivers them again."""
@@ -362,17 +364,22 @@ class Consumer:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             channel = await raw.channel(publisher_confirms=False)
 
+        old = 0
+
         async def deliver(message: DeliveredMessage) -> None:
             self._heard_s = loop.time()
             if message.delivery_tag is not None:
-                self._on_message(Delivered(message.body, message.delivery_tag, channel))
+                self._on_message(Delivered(message.body, message.delivery_tag, channel, message.delivery_tag <= old))
 
         async def cancelled(_: object) -> None:
             self._connection.lose()
 
         channel.on_consumer_cancel_callbacks.add(cancelled)
         await channel.basic_qos(prefetch_count=PREFETCH, timeout=10)
-        await channel.queue_declare(self._queue.name, durable=True, arguments=dict(self._queue.arguments), timeout=10)
+        declared = await channel.queue_declare(
+            self._queue.name, durable=True, arguments=dict(self._queue.arguments), timeout=10
+        )
+        old = declared.message_count or 0
         await channel.basic_consume(self._queue.name, deliver, exclusive=True, timeout=10)
         channel.closing.add_done_callback(lambda _: self._connection.lose() if self._channel is channel else None)
         self._channel = channel

@@ -26,7 +26,7 @@ from schemas.task import (
     Verdict,
     Verdicts,
 )
-from schemas.worker import RequestedState, RequestState, Welcome, WorkerOnline
+from schemas.worker import RequestedState, RequestState, Reset, Welcome, WorkerOnline
 
 E = TypeVar("E", bound=Message)
 
@@ -146,6 +146,9 @@ class Peer:
 
     async def revoke(self, task: int, attempt: int = 1, *, grace_s: float = 5.0) -> None:
         await self.say(Revoke(attempts=[Revocation(task=task, attempt=attempt, reason="test", grace_s=grace_s)]))
+
+    async def reset(self) -> None:
+        await self.say(Reset(reason="the test says so"))
 
     async def request(self, state: RequestedState, *, lazy: bool = True) -> None:
         await self.say(RequestState(state=state, lazy=lazy, reason="the test says so", actor="test"))
