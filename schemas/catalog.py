@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from schemas import topology
-from schemas.base import Message
+from schemas.base import Message, UndecodableError
 from schemas.envelope import FromSubmitter, FromWorker, JobSubmit, SubmitReply, ToWorker
 from schemas.task import (
     Assign,
@@ -176,6 +176,18 @@ ENVELOPES: Final[dict[str, type[Message]]] = {
     "to-worker": ToWorker,
     "from-submitter": FromSubmitter,
 }
+
+
+_QUEUE_OF: Final = {entry.model: entry.road.queue.name for entry in CATALOG if entry.road.queue is not None}
+
+
+def refuse_misplaced(queue: str, message: FromWorker) -> None:
+    """Raise `UndecodableError("misplaced", …)` unless every event of *message* is one that comes by *queue*."""
+    for index, event in enumerate(message.events):
+        rightly = _QUEUE_OF[type(event)]
+        if rightly != queue:
+            detail = f"{event.type} comes by {rightly}, not by {queue}"
+            raise UndecodableError("misplaced", f"events.{index}", detail)
 
 
 def messages_of(road: Road) -> tuple[Entry, ...]:

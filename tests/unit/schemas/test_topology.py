@@ -1,11 +1,15 @@
 """The topology is data that RabbitMQ 3.10 and 4.x take, and the catalogue agrees with it."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import topology
-from schemas.catalog import ROADS, Party
+from schemas.base import UndecodableError
+from schemas.catalog import ROADS, Party, refuse_misplaced
+from schemas.envelope import decode_from_worker
 from schemas.ids import WORKER_ID_PATTERN
+from tests.support.wire import an_envelope
 
 WORKERS = st.from_regex(WORKER_ID_PATTERN.replace("$", r"\Z"))
 KNOWN_ARGUMENTS = {
@@ -64,6 +68,18 @@ def test_a_worker_has_a_queue_of_its_own(worker: str) -> None:
     assert queue.keys == ()
     assert queue.arguments == topology.worker_queue("another").arguments
     assert queue.name not in {one.name for one in topology.QUEUES}
+
+
+def test_an_event_that_comes_by_another_queue_than_its_own_is_refused_by_name() -> None:
+    beat, report = {"type": "worker.heartbeat"}, {"type": "task.started", "task": 1, "attempt": 1}
+    message, _ = decode_from_worker(an_envelope(events=[beat, report]))
+    with pytest.raises(UndecodableError) as refused:
+        refuse_misplaced(topology.HEARTBEATS_QUEUE, message)
+    assert (refused.value.reason, str(refused.value)) == (
+        "misplaced", "events.1: task.started comes by farmhand.events, not by farmhand.heartbeats"
+    )  # fmt: skip
+    refuse_misplaced(topology.HEARTBEATS_QUEUE, decode_from_worker(an_envelope(events=[beat]))[0])
+    refuse_misplaced(topology.EVENTS_QUEUE, decode_from_worker(an_envelope(events=[report]))[0])
 
 
 def test_all_that_comes_from_outside_comes_by_the_events_exchange() -> None:
