@@ -5,11 +5,8 @@ raises an error that quotes the log of the one that does not; nothing outlives `
 """
 
 import asyncio
-import os
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -17,44 +14,17 @@ from typing import Final, Self
 import httpx
 
 from coordinator.client import AsyncFarmhandClient, FarmhandError
-from coordinator.local.binaries import cache_directory
 from coordinator.local.directory import Directory
 from coordinator.local.part import Part, PartError
-from coordinator.local.ports import LOOPBACK
+from coordinator.local.plan import Places, Plan, a_coordinator, an_agent, reachable
 from coordinator.local.rabbitmq import EVENT_EXCHANGE, MANAGEMENT
 from coordinator.local.services import Services, Wanted
 from coordinator.storage.migrate import migrate
 from schemas.views import Connection
 
-#: The commands, of this very installation whatever is on the path. -P: their working directory is not for import.
-_FARMHAND: Final = (sys.executable, "-P", "-c", "from coordinator.cli import main; main()")
-_AGENT: Final = (sys.executable, "-P", "-c", "from worker_agent.cli import main; main()")
 _READY_S: Final = 60.0
 _GRACE_S: Final = 30.0
 _LOOK_EVERY_S: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What kind of farm. `directory` keeps everything; None is a temporary one.
-
-    `drain_s` is how long agents may finish what they run when the farm stops, before they hand it back.
-    `published` is where promoted outputs go, if not into the farm's directory. `settings` are further settings of the
-    coordinators and `agent_settings` of the agents, as environment variables.
-    """
-
-    agents: int = 3
-    slots: int = 2
-    coordinators: int = 1
-    directory: Path | None = None
-    published: Path | None = None
-    http_host: str = LOOPBACK
-    http_port: int | None = None
-    queues: Sequence[str] = ("default",)
-    drain_s: float = 0
-    durable: bool = True
-    settings: Mapping[str, str] = field(default_factory=dict)
-    agent_settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class LocalFarm:
@@ -133,10 +103,12 @@ class LocalFarm:
             wanted = Wanted(directory=kept, durable=self.plan.durable, plugins=(MANAGEMENT, EVENT_EXCHANGE))
             self.services = Services(wanted, say=self._say)
             await self.services.__aenter__()
+            self._say("RabbitMQ and Postgres answer")
             await migrate(self.services.database_url)
             names = [self._new_coordinator() for _ in range(self.plan.coordinators)]
             agents = [self._new_agent(None, None) for _ in range(self.plan.agents)]
             await asyncio.gather(*(self.wait_healthy(name) for name in names))
+            self._say(f"{' and '.join(names)} can take work")
             await self.wait_online(agents)
         except BaseException:
             await self.stop()
@@ -247,51 +219,23 @@ class LocalFarm:
         while len(self._urls) < number:
             name = f"coordinator-{len(self._urls) + 1}"
             port = self._directory.port(name, None if self._urls else self.plan.http_port)
-            self._urls[name] = f"http://{_reachable(self.plan.http_host)}:{port}"
+            self._urls[name] = f"http://{reachable(self.plan.http_host)}:{port}"
 
     def _new_coordinator(self) -> str:
         name = f"coordinator-{len(self.coordinators) + 1}"
-        environment = {
-            "FARMHAND_OUTPUTS_DIR": str(self.path / "uploads"),
-            **self.plan.settings,
-            "FARMHAND_DATABASE_URL": self.services.database_url,
-            "FARMHAND_AMQP_URL": self.services.amqp_url,
-            "FARMHAND_HTTP_HOST": self.plan.http_host,
-            "FARMHAND_HTTP_PORT": self._urls[name].rpartition(":")[2],
-            "FARMHAND_COORDINATOR_ID": name,
-            "FARMHAND_LOG_FORMAT": "json",
-            "FARMHAND_DEBUG": "1",
-        }
-        self._start(self.coordinators, name, [*_FARMHAND, "coordinator"], environment)
+        port = self._urls[name].rpartition(":")[2]
+        self.coordinators[name] = a_coordinator(name, self.plan, self._places(), port)
+        self.coordinators[name].start()
         return name
 
     def _new_agent(self, name: str | None, slots: int | None) -> str:
         name = name or f"agent-{len(self.agents) + 1}"
-        home = self.path / "agents" / name
-        home.mkdir(parents=True, exist_ok=True)
-        options = {
-            "--worker": name,
-            "--slots": str(slots or self.plan.slots),
-            "--data-dir": str(home),
-            "--output-root": str(self.outputs),
-            "--publish-root": str(self.published),
-            "--coordinator-url": self.url,
-            "--log-format": "json",
-        }
-        argv = [*_AGENT, *(word for option in options.items() for word in option)]
-        argv += [word for queue in self.plan.queues for word in ("--queue", queue)]
-        # Not on the command line: everybody on the machine can read that.
-        environment = {
-            "FARMHAND_AGENT_DRAIN_S": str(self.plan.drain_s),
-            **self.plan.agent_settings,
-            "FARMHAND_AGENT_AMQP_URL": self.services.amqp_url,
-        }
-        self._start(self.agents, name, argv, environment)
+        self.agents[name] = an_agent(name, self.plan, self._places(), slots or self.plan.slots, self.url)
+        self.agents[name].start()
         return name
 
-    def _start(self, group: dict[str, Part], name: str, argv: Sequence[str], settings: Mapping[str, str]) -> None:
-        group[name] = Part(name, argv, {**_inherited(), **settings}, self.logs)
-        group[name].start()
+    def _places(self) -> Places:
+        return Places(self.path, self.published, self.services.database_url, self.services.amqp_url)
 
     def _kill_services(self) -> None:
         """They are thrown away: no need to let them put their things in order."""
@@ -300,26 +244,12 @@ class LocalFarm:
                 server.kill()
 
     async def _stop(self) -> None:
-        for group in (self.agents, self.coordinators):
-            await asyncio.gather(*(part.stop(timeout_s=_GRACE_S) for part in group.values()))
-        if self.plan.directory is None:
-            await asyncio.to_thread(self._kill_services)
-        await asyncio.to_thread(self.services.stop)
-        if self._directory is not None:
-            self._directory.close()
-
-
-def _inherited() -> dict[str, str]:
-    """Our environment, without settings that are not meant for this farm."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("FARMHAND_")}
-    if environment.pop("PYTHONDONTWRITEBYTECODE", ""):
-        # Common in containers. Compiling everything in each process would cost seconds: compile once, elsewhere.
-        environment["PYTHONPYCACHEPREFIX"] = str(cache_directory() / "bytecode")
-    return environment
-
-
-def _reachable(host: str) -> str:
-    """Where to reach from here what listens on *host*."""
-    if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not bound
-        return LOOPBACK
-    return f"[{host}]" if ":" in host else host
+        try:
+            for group in (self.agents, self.coordinators):
+                await asyncio.gather(*(part.stop(timeout_s=_GRACE_S) for part in group.values()))
+        finally:
+            if self.plan.directory is None:
+                await asyncio.to_thread(self._kill_services)
+            await asyncio.to_thread(self.services.stop)
+            if self._directory is not None:
+                self._directory.close()

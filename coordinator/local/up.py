@@ -9,8 +9,9 @@ from typing import Final, Protocol, runtime_checkable
 
 from coordinator.config import Settings
 from coordinator.local.errors import LocalServiceError
-from coordinator.local.farm import LocalFarm, Plan
+from coordinator.local.farm import LocalFarm
 from coordinator.local.part import Part
+from coordinator.local.plan import Plan
 from coordinator.local.ports import LOOPBACK, is_free
 
 DEFAULT_PORT: Final = 8600

@@ -60,6 +60,7 @@ def test_the_demo_loses_an_agent_and_still_ends_well(place: Path, watch: Watch) 
     assert killed[1] != drained[1]
     assert f"{killed[1]} is lost" in output
     assert f"{drained[1]} is draining" in output
+    assert f"was lost with {killed[1]}" in output
     assert "starts again: attempt 2" in output
 
     attempts = re.search(r"attempts +(\d+): (\d+) accepted, (\d+) lost", output)

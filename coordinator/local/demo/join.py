@@ -20,6 +20,7 @@ THUMBNAIL: Final = (160, 90)
 _CAPTION: Final = 16
 _GAP: Final = 6
 _NIGHT: Final = (16, 18, 24)
+_RED: Final = (255, 60, 70)
 #: One for each worker, in order of their names.
 _INKS: Final = ((122, 162, 247), (158, 206, 106), (255, 158, 100), (187, 154, 247), (125, 207, 255), (247, 118, 142))
 
@@ -71,7 +72,7 @@ def animate(frames: Sequence[Frame], path: Path, *, frame_ms: int = 80, last_ms:
 
 
 def contact_sheet(frames: Sequence[Frame]) -> Image.Image:
-    """All *frames* small, side by side, each over a bar in its worker's colour; red numbers for later attempts."""
+    """All *frames* small, side by side, over bars in their workers' colours; framed red when done again."""
     columns = min(len(frames), max(1, math.ceil(math.sqrt(len(frames)))))
     rows = math.ceil(len(frames) / columns)
     wide, high = THUMBNAIL[0] + _GAP, THUMBNAIL[1] + _CAPTION + _GAP
@@ -84,6 +85,8 @@ def contact_sheet(frames: Sequence[Frame]) -> Image.Image:
         below = top + THUMBNAIL[1]
         ink = _INKS[workers.index(frame.worker) % len(_INKS)]
         sheet.paste(frame.picture.resize(THUMBNAIL, Image.Resampling.LANCZOS), (left, top))
+        if frame.attempt != "1":
+            draw.rectangle((left - 2, top - 2, left + THUMBNAIL[0] + 1, below + _CAPTION + 1), outline=_RED, width=2)
         draw.rectangle((left, below, left + THUMBNAIL[0] - 1, below + _CAPTION - 1), fill=ink)
         words = f"{frame.number}  {frame.worker}" + (f"  attempt {frame.attempt}" if frame.attempt != "1" else "")
         draw.text((left + 5, below + 1), words, fill=_NIGHT, font=font)

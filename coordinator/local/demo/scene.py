@@ -53,7 +53,7 @@ def _connection(worker: WorkerView) -> str:
     return {
         Connection.ONLINE: f"{worker.id} is online with {worker.capacity.slots} slots",
         Connection.SUSPECT: f"{worker.id} is silent: it gets no new work",
-        Connection.LOST: f"{worker.id} is lost: what it held goes back to the queue",
+        Connection.LOST: f"{worker.id} is lost" + (f": {worker.reason}" if worker.reason else ""),
         Connection.OFFLINE: f"{worker.id} has gone offline",
     }[worker.connection]
 
@@ -61,6 +61,8 @@ def _connection(worker: WorkerView) -> str:
 def _task(old: TaskView, new: TaskView) -> Iterator[str]:
     if new.failures > old.failures:
         yield f"{new.name} failed on {old.worker} and is tried again: {new.reason or 'no reason given'}"
+    if new.losses > old.losses:
+        yield f"{new.name} was lost with {old.worker} and goes back to the queue"
     if new.attempt > max(old.attempt, 1):
         yield f"{new.name} starts again: attempt {new.attempt}, on {new.worker}"
     if new.state is old.state:

@@ -18,7 +18,8 @@ from coordinator.local.demo.scene import Scene, news
 from coordinator.local.demo.summary import Ending, sentences
 from coordinator.local.demo.view import View, view_for
 from coordinator.local.errors import LocalServiceError
-from coordinator.local.farm import LocalFarm, Plan
+from coordinator.local.farm import LocalFarm
+from coordinator.local.plan import Plan
 from coordinator.storage.tally import tally
 from schemas.views import FINISHED_JOB, JobState, TaskState, TaskView
 from schemas.worker import RequestedState
@@ -150,20 +151,18 @@ class Story:
     async def _interfere(self, client: AsyncFarmhandClient) -> None:
         done = self._scene.count(TaskState.COMPLETED) / self._options.frames
         if self._options.kill and self._killed is None and done >= _KILL_AT:
-            await self._kill(client)
+            self._kill()
         elif self._drained is None and done >= _DRAIN_AT and (victim := self._scene.busiest(self._killed or "")):
             self._drained = victim
             self._view.tell(f"DRAIN {victim}: it finishes what it has and takes nothing more")
             await client.request_worker_state(victim, RequestedState.DRAIN, reason=_DRAIN_REASON)
 
-    async def _kill(self, client: AsyncFarmhandClient) -> None:
+    def _kill(self) -> None:
         if (victim := self._scene.busiest()) is None:
             return
         self._killed = victim
         self._farm.kill(victim)
-        self._view.tell(f"KILL {victim} with SIGKILL: it says no goodbye")
-        held = ", ".join(attempt.name for attempt in (await client.worker(victim)).held)
-        self._view.tell(f"the farm gives it up after 30 s of silence, and does again what it held: {held}")
+        self._view.tell(f"KILL {victim} with SIGKILL: it says no goodbye, and the farm does not know yet")
 
     def _check_parts(self) -> None:
         for name, part in self._farm.parts.items():

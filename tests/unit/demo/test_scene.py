@@ -72,8 +72,14 @@ def test_the_same_scene_twice_is_no_news() -> None:
 
 def test_a_worker_that_is_lost_is_news() -> None:
     before = Scene((a_worker(), a_worker("agent-2")))
-    now = Scene((a_worker(), a_worker("agent-2", connection=Connection.LOST)))
-    assert list(news(before, now)) == ["agent-2 is lost: what it held goes back to the queue"]
+    now = Scene((a_worker(), a_worker("agent-2", connection=Connection.LOST, reason="silent for 30 s")))
+    assert list(news(before, now)) == ["agent-2 is lost: silent for 30 s"]
+
+
+def test_what_was_lost_with_a_worker_is_news() -> None:
+    before = Scene(tasks=(a_task(1, TaskState.RUNNING, attempt=1, worker="agent-2"),))
+    now = Scene(tasks=(a_task(1, TaskState.READY, attempt=1, worker="agent-2", losses=1),))
+    assert list(news(before, now)) == ["frame[1] was lost with agent-2 and goes back to the queue"]
 
 
 def test_a_drained_worker_is_told_with_the_reason() -> None:
