@@ -22,6 +22,7 @@ from coordinator.operations.requests import (
     NotFoundError,
     RequeueFailed,
     SubmitJob,
+    UnplaceableError,
 )
 from schemas.job import JobSpec, TaskSpec
 
@@ -103,7 +104,7 @@ def draft(ledger: Ledger, request: SubmitJob) -> Draft:
         for task in spec.tasks:
             if task.kind not in ledger.known_kinds:
                 known = ", ".join(sorted(ledger.known_kinds))
-                raise InvalidError(
+                raise UnplaceableError(
                     f"task {task.name!r} is of kind {task.kind!r}, which no worker has ever offered (known: {known}); "
                     "start a worker that offers it, or submit with accept_unknown_kinds"
                 )

@@ -80,9 +80,9 @@ def text(parameters: Parameters, name: str, default: str | None = None) -> str:
 
 
 def strings(parameters: Parameters, name: str) -> list[str]:
-    """The parameter *name*, which must be a list of strings."""
+    """The parameter *name*, which must be a list of strings; numbers, as an array's `{{index}}` is one, become text."""
     value = parameters.get(name)
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list) or not all(type(item) in (str, int, float) for item in value):
         raise CommandError(f"parameter {name!r} must be a list of strings")
     return [str(item) for item in value]
 
