@@ -165,7 +165,7 @@ class JobDetail(JobView):
 
 
 class TaskView(View):
-    """A task. `worker`, `done`, `total` and `activity` are those of its newest attempt."""
+    """A task. `worker`, `done`, `total`, `activity` and `error` are those of its newest attempt."""
 
     id: int
     job: int
@@ -186,6 +186,7 @@ class TaskView(View):
     done: int | None
     total: int | None
     activity: str | None
+    error: str | None
 
 
 class AttemptView(View):

@@ -76,7 +76,7 @@ class Session:
 def command(
     app: typer.Typer,
     name: str | None = None,
-    **settings: Any,  # noqa: ANN401 - typer's own
+    **settings: Any,
 ) -> Callable[[Callable[Concatenate[Session, P], R]], Callable[Concatenate[Session, P], R]]:
     """Make a function a command of *app*, or (without a *name*) what *app* does before its commands.
 
@@ -108,7 +108,7 @@ def _with_common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
 
     @wraps(function)
-    def wrapper(*, context: typer.Context, json_: bool, url: str | None, debug: bool, **values: Any) -> Any:  # noqa: ANN401 - whatever the command takes
+    def wrapper(*, context: typer.Context, json_: bool, url: str | None, debug: bool, **values: Any) -> Any:
         above = context.obj if isinstance(context.obj, Given) else Given()
         given = replace(above, json=above.json or json_, url=url or above.url, debug=above.debug or debug)
         context.obj = given

@@ -98,7 +98,8 @@ def show(session: Session, job: JobArgument) -> None:
 def _tell_failures(session: Session, job: int) -> None:
     failed = session.farm.tasks(job, state="failed", limit=5).items
     for task in failed:
-        say(f"task {task.id} ({task.name}) failed on {task.worker or 'no worker'}: {task.reason or 'no reason given'}")
+        where = f" on {task.worker}" if task.worker else ""
+        say(f"task {task.id} ({task.name}) failed{where}: {task.error or task.reason or 'no reason given'}")
     if failed:
         say(f"look closer: farmhand logs {failed[0].id}; again: farmhand jobs requeue {job}")
 

@@ -10,7 +10,7 @@ from coordinator.cli.output import Column, duration, show_facts, show_json, show
 from coordinator.cli.paging import LimitOption, show_pages
 
 if TYPE_CHECKING:
-    from schemas.views import TaskDetail
+    from schemas.views import TaskDetail, TaskView
 
 State = Literal["blocked", "scheduled", "ready", "assigned", "running", "completed", "failed", "canceled"]
 JobOption = Annotated[int | None, typer.Option("--job", metavar="JOB", min=1, help="The job whose tasks.")]
@@ -20,6 +20,13 @@ TasksArgument = Annotated[
     list[str], typer.Argument(metavar="TASK...", help="Numbers of tasks; - reads them from stdin.")
 ]
 
+
+def said(task: "TaskView") -> str | None:
+    """What there is to say of it: its error while it matters, else why it is so, else what it does."""
+    error = task.error if task.state.value in ("failed", "scheduled") else None
+    return error or task.reason or task.activity
+
+
 COLUMNS = [
     Column("TASK", lambda task: task.id, keep=True, right=True),
     Column("STATE", lambda task: task.state.value, keep=True),
@@ -28,7 +35,7 @@ COLUMNS = [
     Column("WORKER", lambda task: task.worker),
     Column("NAME", lambda task: task.name),
     Column("CHANGED", lambda task: task.changed_at),
-    Column("NOTE", lambda task: task.reason or task.activity),
+    Column("NOTE", said),
 ]
 _ATTEMPTS = [
     Column("ATTEMPT", lambda attempt: attempt.attempt, keep=True, right=True),

@@ -1,6 +1,6 @@
 """`farmhand workers`: list, show, ask for another state, label."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -21,9 +21,15 @@ WorkersArgument = Annotated[list[str], typer.Argument(metavar="WORKER...", show_
 NowOption = Annotated[bool, typer.Option("--now", help="At once: hand back what it runs, instead of finishing it.")]
 
 
+#: The duty that a worker has when it did what it was asked.
+_DONE: Final = {"awake": "awake", "asleep": "asleep", "drain": "draining"}
+
+
 def duty(worker: "WorkerView") -> str:
-    """What it is willing to do, and what it is asked for."""
-    return worker.duty + (f" -> {worker.asked.state.value}" if worker.asked else "")
+    """What it is willing to do, and what it is asked for and has not done yet."""
+    if worker.asked is None or _DONE.get(worker.asked.state.value) == worker.duty:
+        return worker.duty
+    return f"{worker.duty} -> {worker.asked.state.value}"
 
 
 COLUMNS = [
@@ -111,7 +117,7 @@ def _facts(worker: "WorkerDetail") -> None:
     show_facts(
         [
             ("worker", worker.id),
-            ("connection", f"{worker.connection.value}, epoch {worker.epoch} since {ago(worker.online_at)}"),
+            ("connection", f"{worker.connection.value}, epoch {worker.epoch} began {ago(worker.online_at)}"),
             ("duty", worker.duty),
             ("asked", f"{asked.state.value} by {asked.by or '?'}: {asked.reason or 'no reason'}" if asked else None),
             ("note", worker.reason),

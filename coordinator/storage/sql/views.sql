@@ -43,7 +43,7 @@ LIMIT 20
 SELECT t.id, t.job_id AS job, s.name, s.is_array, t.id - s.first_task AS index,
        CASE WHEN position('{{' IN s.name) > 0 THEN s.array_values -> (t.id - s.first_task)::integer END::text AS value,
        c.kind, c.queue, t.state, t.priority, t.run, t.attempt, t.accepted_attempt, t.failures, t.losses, t.not_before,
-       t.reason, t.changed_at, a.worker_id AS worker, a.done, a.total, a.activity
+       t.reason, t.changed_at, a.worker_id AS worker, a.done, a.total, a.activity, a.error
 FROM tasks t
 JOIN specs s ON s.id = t.spec_id
 JOIN groups g ON g.id = t.group_id
@@ -57,7 +57,7 @@ LIMIT $4
 SELECT t.id, t.job_id AS job, s.name, s.is_array, t.id - s.first_task AS index,
        (s.array_values -> (t.id - s.first_task)::integer)::text AS value,
        c.kind, c.queue, t.state, t.priority, t.run, t.attempt, t.accepted_attempt, t.failures, t.losses, t.not_before,
-       t.reason, t.changed_at, a.worker_id AS worker, a.done, a.total, a.activity,
+       t.reason, t.changed_at, a.worker_id AS worker, a.done, a.total, a.activity, a.error,
        c.id AS class_id, s.body::text AS spec, t.failed_on, t.retries, t.unmet,
        clock_timestamp() AS now
 FROM tasks t

@@ -92,7 +92,7 @@ async def test_jobs_are_listed_and_shown(farmhand: Run, rows: Rows) -> None:
     assert listed.lines[1].startswith(f"{job} active 1/1000000 - 1 50 shot [bold]\\x1b[31m ana ")
     assert "tasks 1000000: 1 ready, 1 completed, 1 failed" in "\n".join(shown.lines)
     assert "1 task ready: The farm has no workers yet" in shown.err
-    assert "task 2 (frame[1]) failed on no worker: no reason given" in shown.err
+    assert "task 2 (frame[1]) failed: no reason given" in shown.err
     assert [item["id"] for item in (await farmhand("jobs", "list", "--json")).json["items"]] == [job]
     assert (await farmhand("jobs", "show", str(job), "--json")).json["counts"]["failed"] == 1
 
