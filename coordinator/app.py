@@ -9,13 +9,12 @@ import gc
 import os
 import signal
 import socket
-import tempfile
 from collections.abc import AsyncIterator, Generator, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import platformdirs
 import structlog
 import uvicorn
 import uvloop
@@ -44,7 +43,7 @@ from coordinator.storage.pool import open_pool
 from coordinator.storage.store import PostgresStore
 from coordinator.storage.views import Views
 from coordinator.telemetry import Telemetry, configure_logging
-from coordinator.transport import Broker, BrokerRefusedError, TopologyError
+from coordinator.transport import Broker, BrokerRefusedError, TopologyError, UndeliveredError
 from schemas import topology
 
 log = structlog.get_logger(__name__)
@@ -132,12 +131,13 @@ class Coordinator:
         sweeper = sweep.Sweeper(inbox, self._patience)
         archivist = partitions.Archivist(ear, settings.log_retention_days)
         resumer = resume.Resumer(inbox, ear)
+        bird = canary.Canary(self.name, courier)
         web = create_app(
             views=views,
             ask=desk.ask,
             health=health,
             telemetry=self.telemetry,
-            blobs=settings.outputs_dir or Path(tempfile.gettempdir()) / "farmhand-outputs",
+            blobs=settings.outputs_dir or platformdirs.user_data_path("farmhand") / "outputs",
             version=version("farmhand"),
             coordinator=self.name,
             api_token=settings.api_token.get_secret_value() if settings.api_token else None,
@@ -149,7 +149,9 @@ class Coordinator:
                 group.create_task(beats.run(intakes[topology.HEARTBEATS_QUEUE])),
                 group.create_task(logs.run(intakes[topology.LOGS_QUEUE])),
                 group.create_task(every(presence.EVERY_S, herald.announce)),
-                group.create_task(every(canary.EVERY_S, canary.Canary(self.name, courier).sing)),
+                group.create_task(
+                    every(canary.EVERY_S, canary.Canary(self.name, courier).sing, quiet=UndeliveredError)
+                ),
                 group.create_task(every(sweep.EVERY_S, sweeper.sweep)),
                 group.create_task(every(resume.EVERY_S, resumer.resume)),
                 group.create_task(every(partitions.EVERY_S, archivist.keep)),

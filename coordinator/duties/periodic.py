@@ -10,13 +10,15 @@ from coordinator.operations.store import StoreUnavailableError
 log = structlog.get_logger(__name__)
 
 
-async def every(seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
-    """Run *duty* now and then every *seconds*."""
+async def every(
+    seconds: float, duty: Callable[[], Awaitable[None]], *, quiet: type[Exception] = StoreUnavailableError
+) -> None:
+    """Run *duty* now and then every *seconds*. What fails with *quiet* is said elsewhere."""
     while True:
         try:
             await duty()
-        except StoreUnavailableError:
-            pass  # the writer says so already
+        except quiet:
+            pass
         except Exception:
             log.exception("duty_failed", duty=getattr(duty, "__qualname__", str(duty)))
         await asyncio.sleep(seconds)

@@ -4,11 +4,11 @@ from datetime import timedelta
 from typing import Final
 
 from coordinator.domain.task import TaskEvent
+from coordinator.operations import tasks
 from coordinator.operations.ledger import Ledger
 
-#: An assignment that shows no sign of life for this long is sent again (longer each time).
-RESEND_AFTER: Final = timedelta(seconds=2)
-MOST_RESENDS: Final = 6
+#: An assignment without a sign of life is sent again after 2, 4, … 64 s; then it is given up.
+MOST_SENDS: Final = 7
 
 
 def is_due(ledger: Ledger, duty: str, every: timedelta) -> bool:
@@ -29,9 +29,12 @@ def make_due(ledger: Ledger) -> None:
 
 
 def send_again(ledger: Ledger) -> None:
-    """Assignments of present workers that were neither started nor listed are sent again; nothing changes."""
+    """Assignments of present workers that were neither started nor listed are sent again, and at last given up."""
     for key in ledger.undelivered:
         attempt = ledger.attempts[key]
+        if attempt.sends >= MOST_SENDS:
+            tasks.lose(ledger, attempt, f"never received, though sent {attempt.sends} times")
+            continue
         attempt.sends += 1
         attempt.sent_at = ledger.now
         ledger.dirty_attempts.add(key)

@@ -25,6 +25,11 @@ class Item:
     result: Any = field(default=None, repr=False)
     refusal: Exception | None = None
 
+    @property
+    def weight(self) -> int:
+        """How many events it stands for."""
+        return len(getattr(self.event, "events", "1"))
+
 
 class Inbox:
     """A queue without a bound of its own: what comes from the broker is bounded by its prefetch, what comes by HTTP by
@@ -58,11 +63,15 @@ class Inbox:
         return await answer
 
     async def take(self, most: int) -> list[Item]:
-        """All that is there, at most *most*; waits only while there is nothing."""
+        """All that is there, of about *most* events; waits only while there is nothing."""
         while not self._items:
             self._arrived.clear()
             await self._arrived.wait()
-        taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
+        taken: list[Item] = []
+        events = 0
+        while self._items and events < most:
+            taken.append(self._items.popleft())
+            events += taken[-1].weight
         if not self._items:
             self._emptied.set()
         return taken

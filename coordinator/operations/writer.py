@@ -28,8 +28,8 @@ from coordinator.operations.workers import Silence
 
 log = structlog.get_logger(__name__)
 
-#: Items that one transaction takes, at most.
-MOST_ITEMS: Final = 500
+#: Events that one transaction takes, about.
+MOST_EVENTS: Final = 4000
 #: Seconds that a person waits for the database before hearing that it is not there.
 PATIENCE_OF_PEOPLE_S: Final = 5.0
 FIRST_PAUSE_S: Final = 0.1
@@ -79,7 +79,7 @@ class Writer:
     async def run(self) -> None:
         """For ever; cancel it between or inside batches, nothing is lost: what is not committed is not settled."""
         while True:
-            items = await self._inbox.take(MOST_ITEMS)
+            items = await self._inbox.take(MOST_EVENTS)
             async with self._busy:
                 await self._apply(items)
 

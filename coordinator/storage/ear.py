@@ -1,7 +1,6 @@
 """What needs no lock: heartbeats, log chunks, and the coordinator's own row."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 from typing import Any, Final
 
 import asyncpg
@@ -85,22 +84,5 @@ class PostgresEar:
         return [(row["id"], row["growing"]) for row in await self._fetch(LOAD["unfinished_work"])]
 
     async def partition_logs(self, retention_days: int) -> None:
-        """Have partitions for the days to come, and drop those that are over *retention_days* old."""
-        today: date = (await self._fetch(BEATS["today"]))[0][0]
-        there = {row["relname"] for row in await self._fetch(BEATS["log_partitions"])}
-        for ahead in range(PARTITIONS_AHEAD + 1):
-            day = today + timedelta(days=ahead)
-            if _partition(day) not in there:
-                await self._fetch(
-                    # The name is made of digits; a partition's bounds cannot be parameters.
-                    f"CREATE TABLE IF NOT EXISTS {_partition(day)} PARTITION OF logs "
-                    f"FOR VALUES FROM ('{day.isoformat()}') TO ('{(day + timedelta(days=1)).isoformat()}')"
-                )
-        oldest = _partition(today - timedelta(days=retention_days))
-        for name in sorted(there):
-            if name < oldest:
-                await self._fetch(f"DROP TABLE IF EXISTS {name}")
-
-
-def _partition(day: date) -> str:
-    return f"logs_{day:%Y%m%d}"
+        """Have partitions for the days to come, and drop those of more than *retention_days* ago."""
+        await self._fetch(BEATS["keep_log_partitions"], PARTITIONS_AHEAD, retention_days)

@@ -269,6 +269,25 @@ CREATE TABLE logs (
 ) PARTITION BY RANGE (day);
 CREATE TABLE logs_default PARTITION OF logs DEFAULT;
 
+CREATE FUNCTION keep_log_partitions(ahead integer, retention integer) RETURNS void LANGUAGE plpgsql AS $$
+-- Have a partition for today and *ahead* days more; drop those of more than *retention* days ago.
+DECLARE
+    today date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+    one   date;
+    old   text;
+BEGIN
+    FOR one IN SELECT today + n FROM generate_series(0, ahead) AS n LOOP
+        EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF logs FOR VALUES FROM (%L) TO (%L)',
+                       'logs_' || to_char(one, 'YYYYMMDD'), one, one + 1);
+    END LOOP;
+    FOR old IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                WHERE i.inhparent = 'logs'::regclass AND c.relname ~ '^logs_[0-9]{8}$'
+                  AND c.relname < 'logs_' || to_char(today - retention, 'YYYYMMDD') LOOP
+        EXECUTE format('DROP TABLE %I', old);
+    END LOOP;
+END $$;
+SELECT keep_log_partitions(3, 30);
+
 CREATE TABLE log_sizes (
     task_id   bigint NOT NULL,
     attempt   integer NOT NULL,

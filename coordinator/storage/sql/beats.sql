@@ -42,9 +42,5 @@ UPDATE coordinators
 -- name: coordinator_gone
 DELETE FROM coordinators WHERE id = $1 OR seen_at < clock_timestamp() - interval '1 day';
 
--- name: log_partitions
-SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
- WHERE i.inhparent = 'logs'::regclass AND c.relname <> 'logs_default';
-
--- name: today
-SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date;
+-- name: keep_log_partitions
+SELECT keep_log_partitions($1, $2);
