@@ -94,6 +94,7 @@ class Consumer:
         self._idle_s = idle_s
         self._wake = asyncio.Event()
         self._life: Life | None = None
+        self._began_at: float | None = None
         self._stopped = False
         self._closing = False
         self._log = log.bind(queue=queue.name)
@@ -133,32 +134,32 @@ class Consumer:
         """Consume until `close`."""
         backoff, said = Backoff(), ""
         while not (self._closing or self._stopped or self._link.closing):
-            born, problem = time.monotonic(), ""
             self.tries += 1
+            self._began_at = None
             try:
-                problem = await self._live(await self._link.connection())
+                await self._live(await self._link.connection())
             except LinkClosedError:
                 return
-            except TopologyError as error:
-                problem = str(error)
-                if problem != said:
-                    self._log.error("cannot consume", problem=problem)
-            except LostError as error:
-                problem = str(error)
-            if time.monotonic() - born > SETTLED_S:
-                backoff.reset()
-            said = problem
+            except (LostError, TopologyError) as error:
+                if self._began_at is None and str(error) != said:
+                    said = str(error)
+                    self._log.warning("cannot consume", problem=said)
+            if self._began_at is not None:
+                said = ""
+                if time.monotonic() - self._began_at > SETTLED_S:
+                    backoff.reset()
             await self._link.pause(backoff.next_s())
 
-    async def _live(self, connection: AbstractConnection) -> str:
-        """Consume on a channel of its own until that ends; returns why."""
+    async def _live(self, connection: AbstractConnection) -> None:
+        """Consume on a channel of its own until that ends."""
         await declare(connection, [self.queue])
         life = Life(await open_channel(connection), next(_generations), self._wake)
         self.counts.channels += 1
         try:
             await self._begin(life)
-            self._life = life
-            return await self._keep(life)
+            self._life, self._began_at = life, time.monotonic()
+            await self._keep(life)
+            self._log.debug("channel ended", reason=life.ended or "idle")
         finally:
             self._life = None
             await close_channel(life.channel)
@@ -181,7 +182,7 @@ class Consumer:
                 await channel.basic_qos(prefetch_count=self._prefetch)
                 await channel.basic_consume(name, take, consumer_tag=f"{name}.{generation}")
 
-    async def _keep(self, life: Life) -> str:
+    async def _keep(self, life: Life) -> None:
         canceled = False
         while life.ended is None:
             try:
@@ -189,7 +190,7 @@ class Consumer:
                     await self._wake.wait()
             except TimeoutError:
                 if life.received == life.settled and not self._stopped:
-                    return ""
+                    return
                 continue
             self._wake.clear()
             if life.ended is not None:
@@ -201,11 +202,10 @@ class Consumer:
             if life.settled > life.acknowledged:
                 await self._acknowledge(life)
             if self._closing:
-                return ""
+                return
             if self._stopped and not canceled:
                 canceled = True
                 await self._cancel(life)
-        return life.ended
 
     async def _acknowledge(self, life: Life) -> None:
         upto = life.settled

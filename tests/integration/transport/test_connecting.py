@@ -125,7 +125,7 @@ async def test_a_queue_that_comes_back_with_other_arguments_is_said_once_and_lea
             while not events.deliveries:
                 await other.publish("ev.w1", b"after")
     complaints = [line for line in said if line["event"] == "cannot consume"]
-    assert [line["log_level"] for line in complaints] == ["error"]
+    assert len(complaints) == 1
     assert "farmhand.events exists with another x-delivery-limit" in complaints[0]["problem"]
 
 
