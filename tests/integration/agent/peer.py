@@ -2,9 +2,9 @@
 
 import asyncio
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import aiormq
@@ -66,6 +66,7 @@ class Peer:
         self.deliveries: list[DeliveredMessage] = []
         self.instances: list[str] = []
         self.heartbeat_s = 0.2
+        self.logs: defaultdict[int, dict[int, str]] = defaultdict(dict)
         self._heard = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
@@ -86,7 +87,7 @@ class Peer:
                 await self._channel.queue_bind(queue.name, topology.EVENTS_EXCHANGE, key)
         for queue in self.queues():
             if queue is not topology.PARKING:
-                await self._channel.basic_consume(queue.name, self._hear)
+                await self._channel.basic_consume(queue.name, self.on_message)
 
     def queues(self) -> Iterable[topology.Queue]:
         return topology.QUEUES
@@ -98,7 +99,7 @@ class Peer:
     async def close(self) -> None:
         await self._connection.close()
 
-    async def _hear(self, message: DeliveredMessage) -> None:
+    async def on_message(self, message: DeliveredMessage) -> None:
         envelope, _ = decode_from_worker(message.body)
         if envelope.worker != self.worker:
             return
@@ -107,6 +108,9 @@ class Peer:
         async with self._heard:
             self.deliveries.append(message)
             self.events.extend((envelope, event) for event in envelope.events)
+            for event in envelope.events:
+                if isinstance(event, TaskLog):
+                    self.logs[event.task][event.chunk] = event.text
             self._heard.notify_all()
         await self._react(envelope)
 
@@ -174,19 +178,11 @@ class Peer:
         return await self.hear(TaskFinished, lambda event: (event.task, event.attempt) == (task, attempt))
 
     async def log_of(self, task: int, until: str, *, within_s: float = 30.0) -> str:
-        """The log of a task, as soon as it holds *until*; chunks in order, each once."""
+        """The log of a task, as soon as its end holds *until*; chunks in order, each once."""
         async with asyncio.timeout(within_s), self._heard:
             while True:
-                chunks = {
-                    event.chunk: event.text
-                    for _, event in self.events
-                    if isinstance(event, TaskLog) and event.task == task
-                }
-                text = "".join(chunks[number] for number in sorted(chunks))
-                if until in text and sorted(chunks) == list(range(len(chunks))):
-                    return text
+                chunks = self.logs[task]
+                last = len(chunks) - 1
+                if last in chunks and until in chunks.get(last - 1, "") + chunks[last]:
+                    return "".join(chunks[number] for number in range(len(chunks)))
                 await self._heard.wait()
-
-
-def file_says(path: Path, words: str) -> bool:
-    return path.is_file() and words in path.read_text()
