@@ -20,7 +20,8 @@ from typing import Final
 import asyncpg
 from pgqueuer.queries import Queries
 
-from coordinator.local.farm import LocalFarm, Plan
+from coordinator.local.farm import LocalFarm
+from coordinator.local.plan import Plan
 from coordinator.storage.invariants import violations
 from coordinator.storage.tally import tally
 from schemas.job import JobSpec

@@ -13,7 +13,8 @@ import asyncpg
 import pytest
 
 from coordinator.local.demo.job import zoom
-from coordinator.local.farm import LocalFarm, Plan
+from coordinator.local.farm import LocalFarm
+from coordinator.local.plan import Plan
 from coordinator.storage.invariants import violations
 from coordinator.storage.tally import tally
 from schemas import topology
