@@ -9,7 +9,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -22,6 +22,7 @@ Path_ = tuple[str | int, ...]
 Lines = Mapping[Path_, int]
 
 _MOST_FAULTS: Final = 10
+_LARGE: Final = 256 * 1024
 _NAMED: Final = re.compile(r"(?:cycle: |task '|are named ')([^'>]*?)(?:'| ->)")
 _IN_LINE: Final = re.compile(r"\(at line (\d+)|\(at end of document\)")
 #: What stands under a key, so that a mistyped field can be told from its neighbours.
@@ -38,11 +39,21 @@ class JobFileError(Exception):
     """The file is not a job: one line a fault, `file:line: what is wrong`."""
 
 
+if TYPE_CHECKING:
+    _Fast = yaml.SafeLoader
+else:
+    _Fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # not in every build
+
+
 class _Loader(yaml.SafeLoader):
     """YAML as JSON means it: dates stay texts."""
 
 
-_Loader.yaml_implicit_resolvers = {
+class _FastLoader(_Fast):
+    """The same in C, for large files; its faults are worded less well."""
+
+
+_Loader.yaml_implicit_resolvers = _FastLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
@@ -98,7 +109,7 @@ def _toml(path: Path, text: str) -> tuple[Any, Lines]:
 def _yaml(path: Path, text: str) -> tuple[Any, Lines]:
     lines: dict[Path_, int] = {}
     try:
-        loader = _Loader(text)
+        loader = (_FastLoader if len(text) > _LARGE else _Loader)(text)
         node = loader.get_single_node()
         if node is None:
             raise JobFileError(f"{path}:1: the file is empty")

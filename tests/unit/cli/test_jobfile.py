@@ -122,6 +122,19 @@ def test_many_faults_are_told_up_to_ten(tmp_path: Path) -> None:
     assert lines[10:] == ["a.yaml: and 5 more"]
 
 
+def test_a_large_file_is_read_fast_and_its_faults_have_lines_too(tmp_path: Path) -> None:
+    task = "  - {{name: t{}, kind: exec, commands: [{{name: exec, parameters: {{day: 2026-03-01, x: '{}'}}}}]}}\n"
+    text = "tasks:\n" + "".join(task.format(number, "x" * 1000) for number in range(400))
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+
+    spec, lines = load(path, {})
+
+    assert (spec.total, spec.tasks[399].commands[0].parameters["day"]) == (400, "2026-03-01")
+    assert lines["tasks", 399, "commands"] == 401
+    assert fault(path, text.replace("t399, kind", "t399, knd")).startswith("a.yaml:401: tasks.399.kind: is missing")
+
+
 def test_merged_keys_are_understood(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(
