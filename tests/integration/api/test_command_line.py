@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import signal
 import socket
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +45,7 @@ class Done:
         return json.loads(self.out)
 
 
+ROOT = Path(__file__).parents[3]
 NO_WORKERS = "The farm has no workers yet: start farmhand-agent on a machine."
 Run = Callable[..., Coroutine[Any, Any, Done]]
 
@@ -324,3 +327,21 @@ async def test_the_terminal_gets_a_bar(rows: Rows, farmhand: Run, monkeypatch: p
     assert done.code == 0
     assert "1/1" in done.err
     assert done.out.startswith(f"job {job} completed: 1 of 1 task completed in ")
+
+
+async def test_an_interrupted_wait_leaves_the_job_alone_and_says_how_to_end_it(
+    rows: Rows, url: str, inbox: Inbox
+) -> None:
+    job = await rows.job(total=1)
+    await rows.tasks(job, ["running"])
+    script = f"from coordinator.cli import main; main(['jobs', 'wait', '{job}', '--url', '{url}'])"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stderr=PIPE, cwd=ROOT)
+    assert process.stderr is not None
+    assert await process.stderr.readline() == f"job {job}: 0 of 1 completed, 1 running\n".encode()
+
+    process.send_signal(signal.SIGINT)
+    _, said = await process.communicate()
+
+    assert said.decode() == f"job {job} goes on; cancel it: farmhand jobs cancel {job}\n"
+    assert process.returncode == 130
+    assert inbox.asked == []

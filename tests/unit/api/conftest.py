@@ -1,6 +1,8 @@
 """The API without a database: what is answered before anything is read."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from coordinator.api import create_app
+from coordinator.api.farm import Farm
 from coordinator.operations.requests import Changed, SubmitJob, Submitted
 from coordinator.telemetry import Telemetry
 
@@ -44,10 +47,22 @@ def make_app(inbox: Inbox, tmp_path: Path) -> Callable[..., FastAPI]:
     return make
 
 
+@pytest.fixture(scope="session")
+def open_app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+    """An application without a token, made once: it takes longer than most tests."""
+    nothing: Any = object()
+    blobs = tmp_path_factory.mktemp("blobs")
+    return create_app(
+        views=nothing, ask=nothing, health=list, telemetry=Telemetry("1"), blobs=blobs, version="1", coordinator="c1"
+    )
+
+
 @pytest.fixture
-async def http(make_app: Callable[..., FastAPI]) -> AsyncIterator[httpx.AsyncClient]:
+async def http(open_app: FastAPI, inbox: Inbox) -> AsyncIterator[httpx.AsyncClient]:
     """HTTP to an application without a token."""
-    async with client(make_app()) as made:
+    farm: Farm = open_app.state.farm
+    open_app.state.farm = replace(farm, inbox=inbox.ask, large_bodies=asyncio.Semaphore(1))
+    async with client(open_app) as made:
         yield made
 
 
