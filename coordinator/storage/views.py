@@ -6,26 +6,21 @@ database that cannot answer is an `UnavailableError`, never a driver's exception
 
 import base64
 import json
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from coordinator.domain.template import element_name
 from coordinator.operations.requests import NotFoundError, UnavailableError
-from coordinator.storage import queries, waiting
+from coordinator.storage import queries, shown, waiting
 from coordinator.storage.pool import TROUBLE
 from schemas.base import MAX_INT
 from schemas.views import (
-    Amounts,
-    Asked,
     AttemptView,
     CoordinatorView,
-    Counts,
     Entry,
     HeldView,
     JobDetail,
@@ -50,12 +45,10 @@ from schemas.views import (
 _SQL: Final = queries.load("views")
 _ACQUIRE_S: Final = 5.0
 _ANSWER_S: Final = 10.0
-_SECRET: Final = re.compile(r"token|secret|passw|credential|key", re.IGNORECASE)
 _UNFINISHED: Final = frozenset({"active", "canceling"})
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
-Row = asyncpg.Record
 
 
 class Views:
@@ -73,7 +66,7 @@ class Views:
         """Jobs, the newest first; *before* is the cursor."""
         name = "jobs_unfinished" if state in _UNFINISHED else "jobs"
         rows = await self._fetch(name, before or MAX_INT, state, submitter, limit + 1)
-        return Page(items=[JobView(**_job(row)) for row in rows[:limit]], next=_next(rows, limit))
+        return Page(items=[JobView(**shown.job(row)) for row in rows[:limit]], next=shown.cursor(rows, limit))
 
     async def job(self, job: int) -> JobDetail:
         """One job, with its parts and why its ready tasks wait."""
@@ -85,8 +78,8 @@ class Views:
             groups = await connection.fetch(_SQL["job_groups"], job)
             reasons = [(group["ready"], await _why_ready(connection, group["class_id"])) for group in groups]
         return JobDetail(
-            **_job(row),
-            parts=[PartView(**{**part, "after": _dependencies(part["after"])}) for part in parts],
+            **shown.job(row),
+            parts=[PartView(**{**part, "after": shown.dependencies(part["after"])}) for part in parts],
             waiting=[WaitingTasks(**why.model_dump(), tasks=count) for count, why in reasons],
         )
 
@@ -97,7 +90,7 @@ class Views:
         rows = await self._fetch("tasks", job, after, state, limit + 1)
         if not rows and await self._fetchrow("job", job) is None:
             raise NotFoundError(f"there is no job {job}")
-        return Page(items=[TaskView(**_named(row)) for row in rows[:limit]], next=_next(rows, limit))
+        return Page(items=[TaskView(**shown.named(row)) for row in rows[:limit]], next=shown.cursor(rows, limit))
 
     async def task(self, task: int) -> TaskDetail:
         """One task, with all that is known of it."""
@@ -109,8 +102,8 @@ class Views:
             outputs = await connection.fetch(_SQL["outputs"], task)
             why = await _why(connection, row, attempts)
         return TaskDetail(
-            **{**_named(row), "spec": _spec(json.loads(row["spec"]))},
-            attempts=[AttemptView(**{**attempt, "result": _json(attempt["result"])}) for attempt in attempts],
+            **{**shown.named(row), "spec": shown.specification(json.loads(row["spec"]))},
+            attempts=[AttemptView(**{**attempt, "result": shown.parsed(attempt["result"])}) for attempt in attempts],
             outputs=[OutputView(**output) for output in outputs],
             waiting=why,
         )
@@ -189,7 +182,8 @@ class Views:
         if not rows and not after and await self._fetchrow(noun, key) is None:
             raise NotFoundError(f"there is no {noun} {key}")
         return Page(
-            items=[Entry(**{**row, "detail": _json(row["detail"])}) for row in rows[:limit]], next=_next(rows, limit)
+            items=[Entry(**{**row, "detail": shown.parsed(row["detail"])}) for row in rows[:limit]],
+            next=shown.cursor(rows, limit),
         )
 
     # --- workers and queues --------------------------------------------------------------------------------
@@ -205,7 +199,7 @@ class Views:
     ) -> Page[WorkerView]:
         """Workers by name; *after* is the cursor."""
         rows = await self._fetch("workers", after, connection, duty, queue, limit + 1)
-        return Page(items=[WorkerView(**_worker(row)) for row in rows[:limit]], next=_next(rows, limit))
+        return Page(items=[WorkerView(**shown.worker(row)) for row in rows[:limit]], next=shown.cursor(rows, limit))
 
     async def worker(self, worker: str) -> WorkerDetail:
         """One worker, its machine and what it holds."""
@@ -216,16 +210,16 @@ class Views:
             held = await connection.fetch(_SQL["held"], worker)
         return WorkerDetail(
             **{
-                **_worker(row),
+                **shown.worker(row),
                 "instance": row["instance"],
                 "boot_id": row["boot_id"],
                 "platform": json.loads(row["platform"]),
                 "can_restart": row["can_restart"],
-                "stats": _json(row["stats"]),
+                "stats": shown.parsed(row["stats"]),
                 "open_sessions": row["open_sessions"],
                 "last_activity_at": row["last_activity_at"],
             },
-            held=[HeldView(**_named(attempt)) for attempt in held],
+            held=[HeldView(**shown.named(attempt)) for attempt in held],
         )
 
     async def queues(self) -> list[QueueView]:
@@ -239,7 +233,7 @@ class Views:
     ) -> Page[ParkedView]:
         """Parked messages, the newest first; *before* is the cursor."""
         rows = await self._fetch("parked", before or MAX_INT, state, reason, limit + 1)
-        return Page(items=[ParkedView(**row) for row in rows[:limit]], next=_next(rows, limit))
+        return Page(items=[ParkedView(**row) for row in rows[:limit]], next=shown.cursor(rows, limit))
 
     async def parked_one(self, parked: int) -> ParkedDetail:
         """One parked message with its bytes."""
@@ -319,12 +313,12 @@ class Views:
             raise UnavailableError("the database cannot be reached: try again") from None
 
 
-async def _why(connection: Connection, task: Row, attempts: list[asyncpg.Record]) -> Waiting | None:
+async def _why(connection: Connection, task: asyncpg.Record, attempts: list[asyncpg.Record]) -> Waiting | None:
     match task["state"]:
         case "blocked":
             need = await connection.fetchrow(_SQL["needs"], task["id"])
             count = await connection.fetchval(_SQL["needs_count"], task["id"])
-            known = _named(need) if need else None
+            known = shown.named(need) if need else None
             return waiting.blocked(
                 task["unmet"], waiting.Need(known["id"], known["name"], known["state"], count) if known else None
             )
@@ -342,60 +336,3 @@ async def _why_ready(connection: Connection, class_id: int) -> Waiting:
     if row is None:
         raise NotFoundError(f"there is no class {class_id}")
     return waiting.ready(waiting.funnel(dict(row)))
-
-
-# --- rows to views -----------------------------------------------------------------------------------------
-
-
-def _next(rows: list[asyncpg.Record], limit: int) -> int | str | None:
-    return rows[limit - 1]["id"] if len(rows) > limit else None
-
-
-def _json(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
-
-
-def _job(row: Row) -> dict[str, Any]:
-    return {**row, "counts": Counts(**{name: row[f"n_{name}"] for name in Counts.model_fields})}
-
-
-def _spec(body: dict[str, Any]) -> dict[str, Any]:
-    """The specification as submitted, without what may be a secret and what is ours."""
-    environment = {
-        name: "***" if _SECRET.search(name) else value for name, value in body.get("environment", {}).items()
-    }
-    return {**{name: value for name, value in body.items() if name != "has_places"}, "environment": environment}
-
-
-def _dependencies(text: str) -> list[str]:
-    return [need["name"] for need in json.loads(text)]
-
-
-def _named(row: Row) -> dict[str, Any]:
-    """The row with the name of the element in place of the array's."""
-    values = dict(row)
-    index, value = values.pop("index"), _json(values.pop("value"))
-    if values.pop("is_array"):
-        values["name"] = element_name(values["name"], index, index if value is None else value)
-    return values
-
-
-def _worker(row: Row) -> dict[str, Any]:
-    stats = _json(row["stats"]) or {}
-    total = stats.get("memory_total")
-    return {
-        **row,
-        "hostname": json.loads(row["platform"]).get("hostname", ""),
-        "capacity": Amounts(**{name: row[name] for name in Amounts.model_fields}),
-        "used": Amounts(**{name: row[f"used_{name}"] for name in Amounts.model_fields}),
-        "asked": Asked(
-            state=row["requested_state"],
-            lazy=row["requested_lazy"],
-            reason=row["requested_reason"],
-            by=row["requested_by"],
-        )
-        if row["requested_state"]
-        else None,
-        "cpu_percent": stats.get("cpu_percent"),
-        "memory_percent": 100 * stats.get("memory_used", 0) / total if total else None,
-    }

@@ -1,0 +1,73 @@
+"""Rows as the views' fields: names of array elements, sums of what a worker holds, nothing that may be a secret."""
+
+import json
+import re
+from typing import Any, Final
+
+import asyncpg
+
+from coordinator.domain.template import element_name
+from schemas.views import Amounts, Asked, Counts
+
+_SECRET: Final = re.compile(r"token|secret|passw|credential|key", re.IGNORECASE)
+
+Row = asyncpg.Record
+
+
+def cursor(rows: list[asyncpg.Record], limit: int) -> int | str | None:
+    """Where the next page begins: *rows* are one more than a page when there is one."""
+    return rows[limit - 1]["id"] if len(rows) > limit else None
+
+
+def parsed(text: str | None) -> Any:
+    """The JSON in *text*, which may be missing."""
+    return None if text is None else json.loads(text)
+
+
+def job(row: Row) -> dict[str, Any]:
+    """The fields of a job."""
+    return {**row, "counts": Counts(**{name: row[f"n_{name}"] for name in Counts.model_fields})}
+
+
+def specification(body: dict[str, Any]) -> dict[str, Any]:
+    """The specification as submitted, without what may be a secret and what is ours."""
+    environment = {
+        name: "***" if _SECRET.search(name) else value for name, value in body.get("environment", {}).items()
+    }
+    return {**{name: value for name, value in body.items() if name != "has_places"}, "environment": environment}
+
+
+def dependencies(text: str) -> list[str]:
+    """The names of the tasks that are waited for."""
+    return [need["name"] for need in json.loads(text)]
+
+
+def named(row: Row) -> dict[str, Any]:
+    """The row with the name of the element in place of the array's."""
+    values = dict(row)
+    index, value = values.pop("index"), parsed(values.pop("value"))
+    if values.pop("is_array"):
+        values["name"] = element_name(values["name"], index, index if value is None else value)
+    return values
+
+
+def worker(row: Row) -> dict[str, Any]:
+    """The fields of a worker."""
+    stats = parsed(row["stats"]) or {}
+    total = stats.get("memory_total")
+    return {
+        **row,
+        "hostname": json.loads(row["platform"]).get("hostname", ""),
+        "capacity": Amounts(**{name: row[name] for name in Amounts.model_fields}),
+        "used": Amounts(**{name: row[f"used_{name}"] for name in Amounts.model_fields}),
+        "asked": Asked(
+            state=row["requested_state"],
+            lazy=row["requested_lazy"],
+            reason=row["requested_reason"],
+            by=row["requested_by"],
+        )
+        if row["requested_state"]
+        else None,
+        "cpu_percent": stats.get("cpu_percent"),
+        "memory_percent": 100 * stats.get("memory_used", 0) / total if total else None,
+    }

@@ -1,0 +1,71 @@
+"""What the HTTP API answers: the farm as people and programs see it, read from the rows.
+
+Instants are aware UTC, durations seconds, sizes bytes. A client ignores fields that it does not know, so that a newer
+coordinator may say more.
+"""
+
+from schemas.views.base import Changed, Entry, Page, Problem, Submitted, View
+from schemas.views.farm import CoordinatorView, FarmInfo, Numbers, ParkedDetail, ParkedState, ParkedView, WorkerCount
+from schemas.views.jobs import (
+    FINISHED_JOB,
+    AttemptView,
+    Counts,
+    JobDetail,
+    JobState,
+    JobView,
+    LogPart,
+    LogSpan,
+    OutputView,
+    PartView,
+    TaskDetail,
+    TaskState,
+    TaskView,
+    Waiting,
+    WaitingClass,
+    WaitingTasks,
+)
+from schemas.views.wishes import Labels, Reason, RequeueJob, StateWish
+from schemas.views.workers import Amounts, Asked, Connection, HeldView, QueueView, WorkerDetail, WorkerView
+
+__all__ = [
+    "FINISHED_JOB",
+    "Amounts",
+    "Asked",
+    "AttemptView",
+    "Changed",
+    "Connection",
+    "CoordinatorView",
+    "Counts",
+    "Entry",
+    "FarmInfo",
+    "HeldView",
+    "JobDetail",
+    "JobState",
+    "JobView",
+    "Labels",
+    "LogPart",
+    "LogSpan",
+    "Numbers",
+    "OutputView",
+    "Page",
+    "ParkedDetail",
+    "ParkedState",
+    "ParkedView",
+    "PartView",
+    "Problem",
+    "QueueView",
+    "Reason",
+    "RequeueJob",
+    "StateWish",
+    "Submitted",
+    "TaskDetail",
+    "TaskState",
+    "TaskView",
+    "View",
+    "Waiting",
+    "WaitingClass",
+    "WaitingTasks",
+    "WorkerCount",
+    "WorkerDetail",
+    "WorkerView",
+]

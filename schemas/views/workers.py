@@ -1,0 +1,104 @@
+"""Workers, what they hold, and the queues that they serve."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from schemas.views.base import View
+from schemas.worker import RequestedState
+
+
+class Connection(StrEnum):
+    """Whether a worker is there."""
+
+    OFFLINE = "offline"
+    ONLINE = "online"
+    SUSPECT = "suspect"
+    LOST = "lost"
+
+
+class Amounts(View):
+    """Slots, cpus (cores), memory (MiB) and gpus."""
+
+    slots: int = 0
+    cpus: float = 0
+    memory_mb: int = 0
+    gpus: int = 0
+
+
+class Asked(View):
+    """What an operator asked of a worker that it has not done yet."""
+
+    state: RequestedState
+    lazy: bool
+    reason: str | None
+    by: str | None
+
+
+class WorkerView(View):
+    """A worker. `used` is what the attempts it holds take of `capacity`."""
+
+    id: str
+    protocol: str
+    connection: Connection
+    duty: str
+    epoch: int
+    software: str
+    hostname: str
+    kinds: list[str]
+    queues: list[str]
+    tags: list[str]
+    labels: list[str]
+    zone: str
+    capacity: Amounts
+    used: Amounts
+    holds: int
+    asked: Asked | None
+    reason: str | None
+    online_at: datetime
+    changed_at: datetime
+    last_seen_at: datetime | None
+    cpu_percent: float | None
+    memory_percent: float | None
+
+
+class HeldView(View):
+    """An attempt that a worker holds."""
+
+    task: int
+    attempt: int
+    job: int
+    name: str
+    state: str
+    assigned_at: datetime
+    started_at: datetime | None
+    done: int | None
+    total: int | None
+    activity: str | None
+
+
+class WorkerDetail(WorkerView):
+    """A worker with its machine, and the attempts it holds (at most 500)."""
+
+    instance: str
+    boot_id: str
+    platform: dict[str, Any]
+    can_restart: bool
+    stats: dict[str, Any] | None
+    open_sessions: int
+    last_activity_at: datetime | None
+    held: list[HeldView]
+
+
+class QueueView(View):
+    """A queue: what is ready in it, what runs, since when the oldest of the next waits, and who serves it.
+
+    `serving` are workers that take work from it now, `workers` all that name it and are not lost or offline.
+    """
+
+    name: str
+    waiting: int
+    running: int
+    oldest_ready_at: datetime | None
+    serving: int
+    workers: int
