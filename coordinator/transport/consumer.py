@@ -141,14 +141,19 @@ class Consumer:
             except LinkClosedError:
                 return
             except (LostError, TopologyError) as error:
-                if self._began_at is None and str(error) != said:
+                if self._lived_s is None and str(error) != said:
                     said = str(error)
                     self._log.warning("cannot consume", problem=said)
-            if self._began_at is not None:
+            if self._lived_s is not None:
                 said = ""
-                if time.monotonic() - self._began_at > SETTLED_S:
+                if self._lived_s > SETTLED_S:
                     backoff.reset()
             await self._link.pause(backoff.next_s())
+
+    @property
+    def _lived_s(self) -> float | None:
+        """How long ago the last try began to consume; None when it never did."""
+        return None if self._began_at is None else time.monotonic() - self._began_at
 
     async def _live(self, connection: AbstractConnection) -> None:
         """Consume on a channel of its own until that ends."""
