@@ -3,7 +3,11 @@
 In shared mode all agents use one broker user and trust one another; in per-worker mode worker X is broker user w-X.
 """
 
+import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import aio_pika
@@ -21,8 +25,21 @@ from tests.support.farm import Farm, a_task, running
 from tests.support.services import name_of
 from tests.support.wire import WireWorker, an_envelope
 
-USERS = ("w-node-1", "w-node-2", "studio")
 PASSWORD = "secret"
+
+
+def rights(worker: str) -> dict[str, str]:
+    """What a worker's broker user needs, and nothing else, as docs/operations.md says."""
+    own = rf"^farmhand\.worker\.{worker}$"
+    return {"configure": own, "write": r"^farmhand\.events$", "read": own}
+
+
+USERS = {
+    "w-node-1": rights("node-1"),
+    # A worker that may use the queue of another, so that only the coordinator stands in its way.
+    "w-node-2": rights("node-[12]"),
+    "studio": {"configure": "^$", "write": r"^farmhand\.events$", "read": "^$"},
+}
 
 
 def as_user(amqp_url: str, user: str) -> str:
@@ -36,11 +53,10 @@ async def users(rabbitmq: Services, amqp_url: str) -> AsyncIterator[Callable[[st
     """Broker users for two workers and a submitter, gone afterwards: name -> AMQP URL."""
     if rabbitmq.management_url is None:
         pytest.fail("these tests need the broker's management API: let the tests start their own broker")
-    everything = {"configure": ".*", "write": ".*", "read": ".*"}
     async with httpx.AsyncClient(base_url=f"{rabbitmq.management_url}/api", timeout=30) as management:
-        for user in USERS:
+        for user, allowed in USERS.items():
             (await management.put(f"/users/{user}", json={"password": PASSWORD, "tags": ""})).raise_for_status()
-            made = await management.put(f"/permissions/{name_of(amqp_url)}/{user}", json=everything)
+            made = await management.put(f"/permissions/{name_of(amqp_url)}/{user}", json=allowed)
             made.raise_for_status()
         yield lambda user: as_user(amqp_url, user)
         for user in USERS:
@@ -118,6 +134,28 @@ async def test_workers_work_under_their_own_users(strict_farm: Farm, users: Call
         await worker.beat()
         await worker.finish(attempt)
         assert await worker.verdict(attempt) is Verdict.ACCEPTED
+    assert await strict_farm.rows("SELECT * FROM parked") == []
+
+
+async def test_an_agent_works_under_a_user_that_may_do_nothing_but_its_work(
+    strict_farm: Farm, users: Callable[[str], str], tmp_path: Path
+) -> None:
+    environment = {
+        "PATH": os.defpath,
+        "HOME": str(tmp_path),
+        "FARMHAND_AGENT_AMQP_URL": users("w-node-1"),
+        "FARMHAND_AGENT_WORKER": "node-1",
+        "FARMHAND_AGENT_DATA_DIR": str(tmp_path / "agent"),
+    }
+    program = Path(sys.executable).with_name("farmhand-agent")
+    with (tmp_path / "agent.log").open("wb") as log:
+        agent = await asyncio.create_subprocess_exec(program, env=environment, stdout=log, stderr=log)
+    try:
+        await strict_farm.submit({})
+        await strict_farm.until("SELECT state = 'completed' FROM jobs")
+    finally:
+        agent.terminate()
+        assert await agent.wait() == 0, (tmp_path / "agent.log").read_text()
     assert await strict_farm.rows("SELECT * FROM parked") == []
 
 
