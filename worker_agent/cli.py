@@ -1,7 +1,7 @@
 """`farmhand-agent`: flags, settings, signals, exit codes.
 
-Exit codes: 0 stopped as it was asked to; 1 an error of ours; 2 wrong settings or flags; 3 the broker does not admit this
-agent; 4 another agent holds this identity; 5 the journal cannot be used; 10 restart asked for: start it again;
+Exit codes: 0 stopped as it was asked to; 1 an error of ours; 2 wrong settings or flags; 3 the broker does not admit
+this agent; 4 another agent holds this identity; 5 the journal cannot be used; 10 restart asked for: start it again;
 128 + N a second signal N stopped it at once.
 """
 
@@ -50,8 +50,6 @@ Exit codes: 0 stopped as asked; 1 an error of the agent; 2 wrong settings; 3 the
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None, help=_HELP)
 
-_Words = Annotated[list[str] | None, typer.Option()]
-
 
 def _flags(context: typer.Context) -> dict[str, Any]:
     """What was said on the command line, under the settings' names."""
@@ -59,8 +57,9 @@ def _flags(context: typer.Context) -> dict[str, Any]:
     return {renamed.get(name, name): value for name, value in context.params.items() if name != "config" and value}
 
 
-@app.command(help=_HELP)
-def run(
+@app.command("run", help=_HELP)
+@app.command("config", help="Print the settings in force as JSON, without secrets; takes the flags of run.")
+def run_or_show(  # noqa: PLR0913, PLR0917 - a command's flags are its parameters
     context: typer.Context,
     config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None,
     worker: Annotated[str | None, typer.Option(help="This worker's name; default: from the host's name.")] = None,
@@ -78,10 +77,13 @@ def run(
     publish_root: Annotated[Path | None, typer.Option(help="Where accepted outputs are promoted to.")] = None,
     coordinator_url: Annotated[str | None, typer.Option(help="Where outputs are sent by HTTP.")] = None,
     drain_s: Annotated[float | None, typer.Option(help="Seconds to finish in after SIGTERM; default 30.")] = None,
-    can_restart: Annotated[bool, typer.Option("--can-restart", help="It is started again after exit code 10.")] = False,
+    can_restart: Annotated[
+        bool | None, typer.Option("--can-restart", help="It is started again after exit code 10.")
+    ] = None,
     log_format: Annotated[str | None, typer.Option(help="auto, json or console.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
+    """Both commands: they need the same settings."""
     del worker, amqp_url, queue, kind, tag, zone, slots, cpus, memory_mb, gpus, data_dir, output_root, publish_root
     del coordinator_url, drain_s, can_restart, log_format, log_level
     flags = _flags(context)
@@ -89,17 +91,11 @@ def run(
         settings = settings_of.load(config, flags)
     except ConfigError as error:
         _fail(str(error), EXIT_CONFIG)
+    if context.info_name == "config":
+        typer.echo(json.dumps(settings.shown(), indent=2))
+        return
     start_logging(settings)
     raise typer.Exit(asyncio.run(_live(settings, config, flags)))
-
-
-@app.command("config", help="Print the settings in force, without secrets.")
-def show(config: Annotated[Path | None, typer.Option(help="TOML file with settings.")] = None) -> None:
-    try:
-        settings = settings_of.load(config)
-    except ConfigError as error:
-        _fail(str(error), EXIT_CONFIG)
-    typer.echo(json.dumps(settings.shown(), indent=2))
 
 
 async def _live(settings: Settings, config: Path | None, flags: dict[str, Any]) -> int:
@@ -156,7 +152,8 @@ class _Standard:
 
     def msg(self, line: str) -> None:
         with contextlib.suppress(OSError, ValueError):
-            print(line, file=sys.stderr, flush=True)
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
 
     debug = info = warning = error = critical = fatal = exception = log = msg
 

@@ -8,6 +8,7 @@ When a write fails (a full disk), new attempts of that plan are refused by the c
 is kept and written, in order, before the next plan.
 """
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -99,10 +100,9 @@ class Journal:
         (self.mark,) = db.execute("select value from about where name = 'mark'").fetchone()
 
     def close(self) -> None:
-        try:
+        """Write what is left, and let others have it."""
+        with contextlib.suppress(JournalError):
             self.write(())
-        except JournalError:
-            pass
         self._db.close()
 
     # --- reading, once, at the start -------------------------------------------------------------------------
@@ -120,6 +120,7 @@ class Journal:
         return found
 
     def ended(self) -> list[Ref]:
+        """What is remembered, so that it is never run again."""
         return list(self._db.execute("select task, attempt from attempts where state = 3 order by task, attempt"))
 
     def processes(self) -> list[ProcessRow]:
@@ -128,6 +129,7 @@ class Journal:
         return [ProcessRow(*row) for row in rows]
 
     def forget_processes(self) -> None:
+        """They have been ended."""
         self.write([("delete from processes", [()])])
 
     # --- writing ------------------------------------------------------------------------------------------------
@@ -152,6 +154,7 @@ class Journal:
             self.write(writes)
 
     def spawned(self, row: ProcessRow) -> None:
+        """A process runs; at once in the journal."""
         self.write([(_SPAWN, [(row.task, row.attempt, row.pid, row.started, row.boot_id)])])
 
     def reaped(self, pid: int, started: float) -> None:

@@ -1,7 +1,7 @@
 """What tasks print, cut into chunks that can be stored.
 
-A chunk is UTF-8 text of at most 16 KiB without NUL; bytes that are no text are replaced visibly. Lines are gathered for a
-short while, chunks are counted from 0, and after 16 MiB an attempt's log ends with one line that says so.
+A chunk is UTF-8 text of at most 16 KiB without NUL; bytes that are no text are replaced visibly. Lines are gathered for
+a short while, chunks are counted from 0, and after 16 MiB an attempt's log ends with one line that says so.
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,9 @@ EVENT_BYTES: Final = 60 * 1024
 ATTEMPT_BYTES: Final = 16 * 1024 * 1024
 #: Raw bytes that fit one event whatever they are.
 _SURELY_FITS: Final = CHUNK_BYTES // 3
+#: UTF-8: bytes from here on continue a character, and from here on begin one of several bytes.
+_CONTINUATION: Final = 0x80
+_LEAD: Final = 0xC0
 TRUNCATED: Final = "\n[farmhand] log truncated: it reached 16 MiB\n"
 
 _to_json = TaskLog.__pydantic_serializer__.to_json
@@ -107,8 +110,8 @@ def _character_start(raw: bytes, stop: int) -> int:
     """*stop*, or a little before it where it would cut a UTF-8 character."""
     for back in range(1, 4):
         byte = raw[stop - back]
-        if byte & 0xC0 == 0xC0:
+        if byte >= _LEAD:
             return stop - back
-        if byte & 0x80 == 0:
+        if byte < _CONTINUATION:
             break
     return stop

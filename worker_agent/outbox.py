@@ -1,8 +1,8 @@
 """Events on their way out: they gather while a publish is under way, and travel together.
 
 An event has a key, so that a newer one of the same kind replaces the one that still waits: a report sent again does not
-travel twice in one envelope, and `task.started` does not travel at all when the task has ended by then. Events are kept as
-JSON from the moment they are made; an envelope is put together from those bytes.
+travel twice in one envelope, and `task.started` does not travel at all when the task has ended by then. Events are kept
+as JSON from the moment they are made; an envelope is put together from those bytes.
 """
 
 import asyncio
@@ -36,6 +36,7 @@ class Outbox:
         self._emptied.set()
 
     def put(self, key: Key, event: bytes) -> None:
+        """Let *event* wait to be taken."""
         if key[0] == FINISHED:
             self._waiting.pop((STARTED, key[1], key[2]), None)
         self._waiting.pop(key, None)
@@ -51,6 +52,7 @@ class Outbox:
         return taken
 
     def done(self) -> None:
+        """What was taken has been confirmed."""
         if not self._waiting:
             self._emptied.set()
 
@@ -81,6 +83,7 @@ class Envelopes:
         self.seq = 0
 
     def wrap(self, events: Iterable[bytes]) -> bytes:
+        """One envelope around *events*, which must fit."""
         self.seq += 1
         head = (
             f'{{"v":{VERSION},"worker":{self._worker},"epoch":{self.epoch},"instance":{self._instance},'

@@ -1,8 +1,8 @@
 """What an attempt has made: the manifest of its directory, copies sent to the coordinator, promotion to a known path.
 
-An attempt's directory is never changed after its end. Promotion links (or copies) file by file to a temporary name beside
-the target and renames it, so it can be repeated after a crash at any point; it walks by directory handles that follow no
-symbolic link, so nothing outside the two roots is read or written.
+An attempt's directory is never changed after its end. Promotion links (or copies) file by file to a temporary name
+beside the target and renames it, so it can be repeated after a crash at any point; it walks by directory handles that
+follow no symbolic link, so nothing outside the two roots is read or written.
 """
 
 import base64
@@ -27,6 +27,7 @@ from schemas.task import OutputFile
 MOST_FILES: Final = 200
 MOST_UPLOAD_BYTES: Final = 25 * 1024 * 1024
 UPLOAD_TRIES: Final = 3
+NAME_LENGTH: Final = 400
 _BLOCK_BYTES: Final = 1024 * 1024
 _DIRECTORY: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _FILE: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -45,8 +46,8 @@ def check_name(name: str) -> None:
         raise OutputError(f"the output {name!a} has a name that is not UTF-8: rename it") from None
     except ValueError:
         raise OutputError(f"the output {name!r} has a name that cannot be taken: rename it") from None
-    if len(name) > 400:
-        raise OutputError(f"the output {name[:60]!r}... has a name of {len(name)} characters, more than 400")
+    if len(name) > NAME_LENGTH:
+        raise OutputError(f"the output {name[:60]!r}... has a name of {len(name)} characters, more than {NAME_LENGTH}")
 
 
 def manifest(directory: Path) -> list[OutputFile]:
@@ -121,8 +122,10 @@ async def _blocks(directory: Path, name: str) -> AsyncIterator[bytes]:
 
 
 def promote(source: Path, root: Path, target: str, outputs: Sequence[OutputFile]) -> Path:
-    """Put *outputs* of the directory *source* below *root*/*target*. Blocks; run it in a thread. Raises `OutputError` for
-    what repeating cannot mend, and OSError."""
+    """Put *outputs* of the directory *source* below *root*/*target*; the path. Blocks: run it in a thread.
+
+    Raises `OutputError` for what repeating cannot mend, and OSError.
+    """
     inside(target)
     root.mkdir(parents=True, exist_ok=True)
     try:
@@ -134,7 +137,7 @@ def promote(source: Path, root: Path, target: str, outputs: Sequence[OutputFile]
             ):
                 if os.fstat(origin).st_size != output.size:
                     raise OutputError(f"the output {output.name!r} has changed since it was reported")
-                _put(source / output.name, origin, shelf, PurePosixPath(output.name).name)
+                _put(origin, shelf, PurePosixPath(output.name).name)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENOENT):
             raise OutputError(f"cannot promote to {root / target}: {error.strerror}: {error.filename}") from None
@@ -142,7 +145,7 @@ def promote(source: Path, root: Path, target: str, outputs: Sequence[OutputFile]
     return root / target
 
 
-def _put(origin_path: Path, origin: int, shelf: int, name: str) -> None:
+def _put(origin: int, shelf: int, name: str) -> None:
     temporary = f".{name[:100]}.{uuid.uuid4().hex[:12]}.farmhand"
     try:
         try:

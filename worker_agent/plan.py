@@ -35,6 +35,7 @@ class Work:
 
     @property
     def ref(self) -> Ref:
+        """Task and attempt."""
         return (self.task, self.attempt)
 
 

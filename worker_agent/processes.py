@@ -25,6 +25,8 @@ MARK: Final = "FARMHAND_AGENT_MARK"
 #: Seconds that orphans get between SIGTERM and SIGKILL, and that pipes get to close after the end of a process.
 ORPHAN_GRACE_S: Final = 2.0
 DRAIN_S: Final = 1.0
+#: Start times that differ by less are one.
+SAME_START_S: Final = 0.01
 _READ_BYTES: Final = 64 * 1024
 
 
@@ -45,8 +47,10 @@ def started_at(pid: int) -> float:
 
 
 class Process:
-    """A running program that leads a session of its own; what it prints (both streams in one pipe) goes to *on_output* in
-    pieces, one a turn of the event loop, so that a flood does not keep the loop to itself. Raises OSError.
+    """A running program that leads a session of its own. Making one raises OSError.
+
+    What it prints (both streams in one pipe) goes to *on_output* in pieces, one a turn of the event loop, so that a
+    flood does not keep the loop to itself.
     """
 
     def __init__(
@@ -159,7 +163,7 @@ def end_orphans(rows: Iterable[ProcessRow], mark: str) -> int:
     for row in rows:
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(row.pid)
-            if row.boot_id == boot and abs(process.create_time() - row.started) < 0.01:
+            if row.boot_id == boot and abs(process.create_time() - row.started) < SAME_START_S:
                 found[row.pid] = process
                 found.update((child.pid, child) for child in process.children(recursive=True))
     own = os.getpid()

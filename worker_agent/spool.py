@@ -1,8 +1,8 @@
 """Log events that wait: in memory while they flow, in files of the data directory when they do not.
 
-First in, first out, also over the agent's own death: a segment is deleted when all of it has been confirmed, and one that
-was half sent is sent again (chunks are numbered, the coordinator stores each once). Bounded: what comes when the spool
-is full, or when the disk is, is dropped and counted.
+First in, first out, also over the agent's own death: a segment is deleted when all of it has been confirmed, and one
+that was half sent is sent again (chunks are numbered, the coordinator stores each once). Bounded: what comes when the
+spool is full, or when the disk is, is dropped and counted.
 """
 
 import asyncio

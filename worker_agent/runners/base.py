@@ -1,7 +1,7 @@
 """What a runner is: a name, and how one command with its parameters is run.
 
-Third-party runners are classes of this shape, named by an entry point in the group `farmhand.runners`; an instance is made
-once, without arguments.
+Third-party runners are classes of this shape, named by an entry point in the group `farmhand.runners`; an instance is
+made once, without arguments.
 """
 
 from collections.abc import Mapping

@@ -97,7 +97,7 @@ def _memory_file(content: bytes = b"") -> IO[bytes]:
     if hasattr(os, "memfd_create"):
         file: IO[bytes] = os.fdopen(os.memfd_create("farmhand"), "w+b")
     else:
-        file = tempfile.TemporaryFile()
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's context manager
     file.write(content)
     file.seek(0)
     return file

@@ -18,7 +18,7 @@ from typing import Any
 def main() -> int:
     """Call it; the exit code is 0 when it returned."""
     answer_to = int(sys.argv[1])
-    os.set_inheritable(answer_to, False)
+    os.set_inheritable(answer_to, False)  # noqa: FBT003
     call = json.loads(sys.stdin.buffer.read())
     sys.argv = [call["callable"]]
     if os.environ.get("FARMHAND_PYTHON_PATH"):
@@ -29,7 +29,7 @@ def main() -> int:
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
         body = json.dumps({"result": None} if code == 0 else {"error": f"{call['callable']} left with {error.code!r}"})
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the answer
         traceback.print_exc()
         words = "".join(traceback.format_exception_only(error)).strip()
         body, code = json.dumps({"error": words[:3000]}), 1

@@ -12,6 +12,7 @@ class SleepRunner:
 
     async def run(self, parameters: Parameters, context: Context) -> int | None:
         """Wait so many seconds."""
+        del context
         refuse_unknown(parameters, "seconds")
         seconds = parameters.get("seconds", 1)
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:

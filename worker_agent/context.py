@@ -1,0 +1,268 @@
+"""What the commands of one attempt may use: its directory and environment, its log, its progress, its result."""
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+import httpx
+from pydantic import JsonValue
+
+from schemas.job import inside
+from schemas.task import AssignedAttempt, OutputFile, TaskOutput, TaskProgress
+from worker_agent.logs import LogStream, clean
+from worker_agent.outputs import OutputError, describe, upload, wanted
+from worker_agent.plan import Ref, Work
+from worker_agent.processes import MARK
+from worker_agent.runners.base import CommandError
+
+#: Linux refuses a variable of more than 128 KiB.
+VARIABLE_BYTES: Final = 100 * 1024
+#: Steps that may travel.
+_MOST_STEPS: Final = 2**63 - 1
+
+
+class Surroundings(Protocol):
+    """What a context needs of the agent."""
+
+    worker: str
+    mark: str
+    output_root: Path
+    scratch: Path
+    http: httpx.AsyncClient | None
+
+    @property
+    def base_environment(self) -> Mapping[str, str]:
+        """The variables that every process starts with."""
+
+    def log_events(self, events: list[bytes]) -> None:
+        """Send these log events."""
+
+    def touched(self, context: "TaskContext") -> None:
+        """Its log or progress has news: look at it soon (`TaskContext.news`)."""
+
+    def produced(self, output: TaskOutput) -> None:
+        """A file is worth showing before the end."""
+
+    def spawned(self, ref: Ref, pid: int) -> None:
+        """A process leads the session *pid*."""
+
+    def reaped(self, pid: int) -> None:
+        """It is gone."""
+
+
+class TaskContext:
+    """The `Context` of an attempt's commands, one after the other (`next_step`)."""
+
+    __slots__ = (
+        "_activity",
+        "_done",
+        "_finished_steps",
+        "_log",
+        "_moved",
+        "_scratch",
+        "_spec",
+        "_surroundings",
+        "_totals",
+        "_touched",
+        "grace_s",
+        "made",
+        "previews",
+        "step",
+        "value",
+        "work",
+    )
+
+    def __init__(self, work: Work, spec: AssignedAttempt, surroundings: Surroundings) -> None:
+        self.work = work
+        self.made: Path | None = None
+        self.value: JsonValue = None
+        self.previews: list[asyncio.Task[None]] = []
+        self.grace_s = 5.0
+        self.step = 0
+        self._spec = spec
+        self._surroundings = surroundings
+        self._log: LogStream | None = None
+        self._scratch: Path | None = None
+        self._totals = [command.steps for command in spec.commands]
+        self._finished_steps = 0
+        self._done = 0
+        self._activity: str | None = None
+        self._moved = False
+        # Until `begin`: what is over in a moment has no news.
+        self._touched = True
+
+    def begin(self) -> None:
+        """It runs for a while: its news are sent in between."""
+        self._touched = False
+
+    @property
+    def task(self) -> int:
+        """The task's number."""
+        return self._spec.task
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of the task this is."""
+        return self._spec.attempt
+
+    def next_step(self) -> None:
+        """The next command begins."""
+        self._finished_steps += self._totals[self.step]
+        self._done = 0
+        self.step += 1
+
+    # --- directory and environment -----------------------------------------------------------------------------
+
+    def directory(self) -> Path:
+        """The attempt's own directory, made when first asked for."""
+        if self.made is None:
+            path = self._below(self._spec.directory)
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise CommandError(
+                    f"cannot make the output directory {path} ({error.strerror}): "
+                    "free space there, or set output_root of this worker"
+                ) from None
+            self.made = path
+        return self.made
+
+    def _below(self, directory: str) -> Path:
+        try:
+            inside(directory)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        return self._surroundings.output_root / directory
+
+    def environment(self) -> dict[str, str]:
+        """The environment for a process of this task."""
+        spec = self._spec
+        return {
+            **self._surroundings.base_environment,
+            **spec.environment,
+            **self._inputs(),
+            "FARMHAND_TASK": str(spec.task),
+            "FARMHAND_ATTEMPT": str(spec.attempt),
+            "FARMHAND_JOB": str(spec.job),
+            "FARMHAND_WORKER": self._surroundings.worker,
+            "FARMHAND_OUTPUT": str(self.directory()),
+            MARK: self._surroundings.mark,
+        }
+
+    def _inputs(self) -> dict[str, str]:
+        """The directories of the accepted inputs: all of them, and by name. A variable cannot hold very many: then they
+        are in the file that `FARMHAND_INPUTS_FILE` names."""
+        root = self._surroundings.output_root
+        named = {
+            source.name: [str(root / f"{source.first + n}/{attempt}") for n, attempt in enumerate(source.attempts)]
+            for source in self._spec.inputs
+        }
+        whole = json.dumps(named)
+        if len(whole) <= VARIABLE_BYTES:
+            joined = os.pathsep.join(path for paths in named.values() for path in paths)
+            return {"FARMHAND_INPUTS": joined, "FARMHAND_INPUTS_JSON": whole}
+        path = self._surroundings.scratch / f"inputs-{self.task}-{self.attempt}.json"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(whole, encoding="utf-8")
+        except OSError as error:
+            raise CommandError(f"cannot write {path} ({error.strerror}): free space there") from None
+        self._scratch = path
+        return {"FARMHAND_INPUTS_FILE": str(path)}
+
+    # --- words ---------------------------------------------------------------------------------------------------
+
+    def log(self, text: str | bytes) -> None:
+        """Add to the task's log."""
+        if self._log is None:
+            self._log = LogStream(self._spec.task, self._spec.attempt, self._spec.day)
+        if events := self._log.write(text if isinstance(text, bytes) else text.encode("utf-8", "replace")):
+            self._surroundings.log_events(events)
+        self._touch()
+
+    def progress(self, done: int | None, total: int | None = None, activity: str | None = None) -> None:
+        """Steps of this command done, of how many, and what it is doing."""
+        if total:
+            self._totals[self.step] = total
+        if done is not None:
+            self._done = min(done, self._totals[self.step])
+        if activity is not None:
+            self._activity = clean(activity)[:200]
+        self._moved = True
+        self._touch()
+
+    def result(self, value: JsonValue) -> None:
+        """The task's result; the last one counts."""
+        self.value = value
+
+    def news(self) -> TaskProgress | None:
+        """Send the log that has gathered; the progress, when it has moved."""
+        self._touched = False
+        if self._log is not None and (events := self._log.flush()):
+            self._surroundings.log_events(events)
+        if not self._moved:
+            return None
+        self._moved = False
+        total = min(sum(self._totals), _MOST_STEPS)
+        done = min(self._finished_steps + self._done, total)
+        self.work.done = done
+        return TaskProgress(task=self.task, attempt=self.attempt, done=done, total=total, activity=self._activity)
+
+    def _touch(self) -> None:
+        if not self._touched:
+            self._touched = True
+            self._surroundings.touched(self)
+
+    def close(self) -> None:
+        """The end: send what is left of the log."""
+        if self._scratch is not None:
+            self._scratch.unlink(missing_ok=True)
+        if self._log is not None and (events := self._log.flush()):
+            self._surroundings.log_events(events)
+
+    # --- files ---------------------------------------------------------------------------------------------------
+
+    def output(self, name: str) -> None:
+        """A file in the directory is worth showing before the end."""
+        self.previews.append(asyncio.create_task(self._preview(name)))
+
+    async def _preview(self, name: str) -> None:
+        directory = self.directory()
+        try:
+            output = await self.stored(await asyncio.to_thread(describe, directory, name))
+        except (OutputError, OSError) as error:
+            self.log(f"[farmhand] the output {name!r} cannot be shown: {error}\n")
+            return
+        self._surroundings.produced(
+            TaskOutput(
+                task=self.task,
+                attempt=self.attempt,
+                file=output,
+                location=None if output.stored else str(directory / name),
+            )
+        )
+
+    async def stored(self, output: OutputFile) -> OutputFile:
+        """*output*, its copy sent to the coordinator when that is wanted; when that fails it stays by reference."""
+        http = self._surroundings.http
+        if http is None or self.made is None or not wanted(output, self._spec.upload):
+            return output
+        try:
+            await upload(http, self.work.ref, self.made, output, self._surroundings.worker)
+        except OutputError as error:
+            self.log(f"[farmhand] {error}; it stays in {self.made}\n")
+            return output
+        return output.model_copy(update={"stored": True})
+
+    # --- processes -----------------------------------------------------------------------------------------------
+
+    def spawned(self, pid: int) -> None:
+        """A process leads the session *pid*."""
+        self._surroundings.spawned(self.work.ref, pid)
+
+    def reaped(self, pid: int) -> None:
+        """It is gone."""
+        self._surroundings.reaped(pid)

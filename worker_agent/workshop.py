@@ -1,0 +1,147 @@
+"""Where attempts run: the runners, the executions under way, and what these need of the agent.
+
+The state machine decides what runs; the workshop runs it and tells how it ended.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from schemas.task import TaskFinished, TaskOutput, TaskStarted
+from worker_agent import outbox as box
+from worker_agent.config import Settings, environment_of_tasks
+from worker_agent.context import TaskContext
+from worker_agent.execution import Execution
+from worker_agent.journal import Journal, JournalError, ProcessRow
+from worker_agent.plan import Ref, Stop, Work
+from worker_agent.processes import started_at
+from worker_agent.runners.base import InstantRunner, Runner
+from worker_agent.runners.registry import find_runners
+from worker_agent.shipping import Shipping
+
+#: News of running tasks (log, progress) are gathered for so long.
+GATHER_S: Final = 0.3
+HTTP_TIMEOUT_S: Final = 30.0
+
+
+class Workshop:
+    """The `Host` of the executions. *on_end* hears of each end; no report means that it was stopped."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        shipping: Shipping,
+        boot_id: str,
+        on_end: Callable[[Execution, TaskFinished | None], None],
+    ) -> None:
+        self.worker = settings.worker
+        self.mark = journal.mark
+        self.output_root: Path = settings.outputs
+        self.scratch: Path = settings.data / "scratch"
+        self.http: httpx.AsyncClient | None = None
+        if settings.coordinator_url is not None:
+            base = str(settings.coordinator_url).rstrip("/") + "/"
+            self.http = httpx.AsyncClient(base_url=base, timeout=HTTP_TIMEOUT_S, trust_env=False)
+        self._journal = journal
+        self._shipping = shipping
+        self._boot_id = boot_id
+        self._on_end = on_end
+        self._executions: dict[Ref, Execution] = {}
+        self._news: set[TaskContext] = set()
+        self._starts: dict[int, float] = {}
+        self.equip(settings)
+
+    def equip(self, settings: Settings) -> None:
+        """Take over what may change while tasks run: the runners and what they may start."""
+        self.base_environment = environment_of_tasks(settings)
+        found = find_runners(
+            executables=settings.executables,
+            callables=settings.callables,
+            callables_inside=settings.callables_inside,
+            interpreter=settings.python,
+        )
+        self.runners: Mapping[str, Runner] = found.lasting
+        self.instant: Mapping[str, InstantRunner] = found.instant
+        self.names = found.names
+
+    async def close(self) -> None:
+        """End what runs, at once."""
+        for execution in self._executions.values():
+            execution.stop(0.0)
+        if self._executions:
+            await asyncio.wait([execution.ended() for execution in self._executions.values()], timeout=5.0)
+        if self.http is not None:
+            await self.http.aclose()
+
+    # --- what the machine says ---------------------------------------------------------------------------------
+
+    def start(self, work: Work) -> None:
+        """Run it: here and now when it is instant, else as a task."""
+        if work.spec is None:
+            return
+        execution = Execution(work, work.spec, self)
+        finished = execution.run_now()
+        if finished is not None:
+            self._on_end(execution, finished)
+            return
+        self._executions[work.ref] = execution
+        self.say_started(work)
+        execution.start().add_done_callback(lambda task: self._ended(execution, task))
+
+    def stop(self, stop: Stop) -> None:
+        """Ask it to end."""
+        execution = self._executions.get(stop.work.ref)
+        if execution is not None:
+            execution.stop(stop.grace_s)
+
+    def say_started(self, work: Work) -> None:
+        """It runs; also said again when somebody asks."""
+        self._shipping.say(box.STARTED, TaskStarted(task=work.task, attempt=work.attempt), work.task, work.attempt)
+
+    def _ended(self, execution: Execution, task: "asyncio.Task[TaskFinished | None]") -> None:
+        del self._executions[execution.work.ref]
+        self._news.discard(execution.context)
+        self._tell(execution.context)
+        self._on_end(execution, None if task.cancelled() else task.result())
+
+    # --- what executions need ----------------------------------------------------------------------------------
+
+    def log_events(self, events: list[bytes]) -> None:
+        """Send these log events."""
+        self._shipping.log(events)
+
+    def touched(self, context: TaskContext) -> None:
+        """It has news: they are gathered for a short while."""
+        self._news.add(context)
+
+    def produced(self, output: TaskOutput) -> None:
+        """A file is worth showing before the end."""
+        self._shipping.say(f"{box.OUTPUT}:{output.file.name}", output, output.task, output.attempt)
+
+    def spawned(self, ref: Ref, pid: int) -> None:
+        """Journal the process: should the agent die, the next one ends it. On a full disk its mark has to do."""
+        self._starts[pid] = started = started_at(pid)
+        with contextlib.suppress(JournalError):
+            self._journal.spawned(ProcessRow(*ref, pid, started, self._boot_id))
+
+    def reaped(self, pid: int) -> None:
+        """It is gone."""
+        self._journal.reaped(pid, self._starts.pop(pid, 0.0))
+
+    async def gather_news(self) -> None:
+        """For ever: send logs and progress that have gathered."""
+        while True:
+            await asyncio.sleep(GATHER_S)
+            news, self._news = self._news, set()
+            for context in news:
+                self._tell(context)
+
+    def _tell(self, context: TaskContext) -> None:
+        progress = context.news()
+        if progress is not None:
+            self._shipping.say(box.PROGRESS, progress, progress.task, progress.attempt)
