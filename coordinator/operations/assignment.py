@@ -6,7 +6,6 @@ with work, not on the number of waiting tasks.
 
 from coordinator.domain.attempt import Attempt, AttemptState
 from coordinator.domain.matching import Candidate, Free, offers, place, plan
-from coordinator.domain.task import TaskEvent
 from coordinator.domain.worker import Worker
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.store import Transaction
@@ -47,10 +46,9 @@ async def _everyone(
 
 def _give(ledger: Ledger, worker: Worker, candidate: Candidate) -> None:
     task = ledger.tasks[candidate.task_id]
-    task.attempt += 1
     attempt = Attempt(
         task_id=task.id,
-        attempt=task.attempt,
+        attempt=task.attempt + 1,
         run=task.run,
         class_id=candidate.class_id,
         worker_id=worker.id,
@@ -59,8 +57,6 @@ def _give(ledger: Ledger, worker: Worker, candidate: Candidate) -> None:
         assigned_at=ledger.now,
         sent_at=ledger.now,
     )
-    ledger.move(task, TaskEvent.ASSIGNED)
-    ledger.add_attempt(attempt)
-    ledger.new_attempts.append(attempt)
+    ledger.give(task, attempt)
     ledger.outgoing.assigned[worker.id].append(attempt)
     ledger.note_task("task.assigned", task, attempt=attempt)

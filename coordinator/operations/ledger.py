@@ -131,6 +131,9 @@ class Ledger:
         self.dirty_groups: set[int] = set()
         self.dirty_tasks: set[int] = set()
         self.dirty_attempts: set[Key] = set()
+        #: The two hottest changes have narrow statements of their own: a few columns instead of all.
+        self.completed: list[Attempt] = []
+        self.assigned: list[Task] = []
         self.new_attempts: list[Attempt] = []
         self.outputs: list[tuple[int, int, OutputFile, str | None]] = []
         self.history: list[Entry] = []
@@ -200,6 +203,32 @@ class Ledger:
             del self.live[attempt.task_id]
         self.dirty_attempts.add(key)
         return True
+
+    # --- the hot path --------------------------------------------------------------------------------------
+
+    def complete(self, task: Task, attempt: Attempt) -> None:
+        """The live *attempt* has done *task*."""
+        key = (attempt.task_id, attempt.attempt)
+        narrow = key not in self.dirty_attempts and task.id not in self.dirty_tasks
+        self.advance(attempt, AttemptEvent.REPORTED, Ending.COMPLETED)
+        attempt.accepted = True
+        task.accepted_attempt = attempt.attempt
+        self.move(task, TaskEvent.COMPLETED)
+        if narrow:
+            self.dirty_attempts.discard(key)
+            self.dirty_tasks.discard(task.id)
+            self.completed.append(attempt)
+
+    def give(self, task: Task, attempt: Attempt) -> None:
+        """*attempt* is the ready *task*'s next."""
+        narrow = task.id not in self.dirty_tasks
+        task.attempt = attempt.attempt
+        self.move(task, TaskEvent.ASSIGNED)
+        self.add_attempt(attempt)
+        self.new_attempts.append(attempt)
+        if narrow:
+            self.dirty_tasks.discard(task.id)
+            self.assigned.append(task)
 
     # --- history -------------------------------------------------------------------------------------------
 

@@ -89,22 +89,20 @@ def finished(ledger: Ledger, message: FromWorker, event: TaskFinished) -> None:
 
 
 def _record(ledger: Ledger, attempt: Attempt, event: TaskFinished) -> None:
-    was_live = attempt.live
+    was_live, task = attempt.live, ledger.tasks[attempt.task_id]
     attempt.exit_code, attempt.error, attempt.result = event.exit_code, event.error, event.result
     attempt.run_s = event.run_s
     ledger.outputs.extend((event.task, event.attempt, file, None) for file in event.outputs)
-    ledger.advance(attempt, AttemptEvent.REPORTED, Ending(event.outcome))
-    task = ledger.tasks[attempt.task_id]
-    if not was_live:
-        ledger.note_task(f"attempt.{attempt.ending}", task, attempt=attempt)
-    elif attempt.ending is Ending.COMPLETED:
-        attempt.accepted = True
-        task.accepted_attempt = attempt.attempt
-        ledger.move(task, TaskEvent.COMPLETED)
+    if was_live and event.outcome is Outcome.COMPLETED:
+        ledger.complete(task, attempt)
         ledger.note_task("task.completed", task, attempt=attempt)
         release(ledger, task, promoted=False)
-    else:
+        return
+    ledger.advance(attempt, AttemptEvent.REPORTED, Ending(event.outcome))
+    if was_live:
         follow(ledger, task, attempt)
+    else:
+        ledger.note_task(f"attempt.{attempt.ending}", task, attempt=attempt)
 
 
 def promoted(ledger: Ledger, message: FromWorker, event: TaskPromoted) -> None:

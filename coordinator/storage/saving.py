@@ -24,6 +24,7 @@ async def save(connection: asyncpg.Connection, ledger: Ledger) -> None:
             columns=rows.ATTEMPT_COLUMNS,
         )
         ledger.new_attempts.clear()
+    await _hot(connection, ledger)
     await _attempts(connection, ledger)
     await _tasks(connection, ledger)
     await _jobs(connection, ledger)
@@ -90,6 +91,25 @@ async def _workers(connection: asyncpg.Connection, ledger: Ledger) -> None:
         epochs = [ledger.workers[name].epoch for name in names]
         await connection.execute(SAVE["seen"], ledger.now, names, epochs, [ledger.seen_workers[name] for name in names])
         ledger.seen_workers.clear()
+
+
+async def _hot(connection: asyncpg.Connection, ledger: Ledger) -> None:
+    """What is told apart because it happens most: completed attempts, assigned tasks."""
+    if ledger.completed:
+        records = [
+            (one.task_id, one.attempt, one.seen_seq, one.exit_code, as_json(one.result), one.run_s)
+            for one in ledger.completed
+        ]
+        await connection.execute(SAVE["completed"], ledger.now, *_columns(6, records))
+        ledger.completed.clear()
+    if ledger.assigned:
+        await connection.execute(
+            SAVE["assigned"],
+            ledger.now,
+            [task.id for task in ledger.assigned],
+            [task.attempt for task in ledger.assigned],
+        )
+        ledger.assigned.clear()
 
 
 async def _attempts(connection: asyncpg.Connection, ledger: Ledger) -> None:

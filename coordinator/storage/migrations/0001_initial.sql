@@ -208,7 +208,6 @@ CREATE TABLE attempts (
 CREATE UNIQUE INDEX attempts_one_live ON attempts (task_id) WHERE state IN ('assigned', 'running');
 CREATE UNIQUE INDEX attempts_one_accepted ON attempts (task_id, run) WHERE accepted;
 CREATE INDEX attempts_held ON attempts (worker_id) INCLUDE (class_id) WHERE state <> 'ended';
-CREATE INDEX attempts_undelivered ON attempts (sent_at) WHERE state = 'assigned';
 
 CREATE TABLE outputs (
     task_id    bigint NOT NULL,

@@ -8,6 +8,26 @@ UPDATE tasks t
        AS u(id, state, run, attempt, accepted_attempt, failures, losses, failed_on, unmet, not_before, reason)
  WHERE t.id = u.id;
 
+-- name: completed
+-- The hottest change of all, in a few columns: the attempt and its task, in one statement.
+WITH done AS (
+    UPDATE attempts a
+       SET state = 'ended', ending = 'completed', accepted = true, ended_at = $1, seen_seq = u.seen_seq,
+           exit_code = u.exit_code, result = u.result::jsonb, run_s = u.run_s
+      FROM unnest($2::bigint[], $3::integer[], $4::bigint[], $5::integer[], $6::text[], $7::double precision[])
+           AS u(task_id, attempt, seen_seq, exit_code, result, run_s)
+     WHERE a.task_id = u.task_id AND a.attempt = u.attempt)
+UPDATE tasks t
+   SET state = 'completed', accepted_attempt = u.attempt, reason = NULL, changed_at = $1
+  FROM unnest($2::bigint[], $3::integer[]) AS u(id, attempt)
+ WHERE t.id = u.id;
+
+-- name: assigned
+UPDATE tasks t
+   SET state = 'assigned', attempt = u.attempt, reason = NULL, changed_at = $1
+  FROM unnest($2::bigint[], $3::integer[]) AS u(id, attempt)
+ WHERE t.id = u.id;
+
 -- name: attempts
 UPDATE attempts a
    SET epoch = u.epoch, state = u.state, ending = u.ending, accepted = u.accepted, seen_seq = u.seen_seq,
