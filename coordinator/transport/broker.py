@@ -15,7 +15,7 @@ from coordinator.transport import lenient
 from coordinator.transport.connection import HEARTBEAT_S, Link, LostError, quiet_client
 from coordinator.transport.consumer import IDLE_S, Consumer
 from coordinator.transport.declare import declare
-from coordinator.transport.parking import parking_consumer
+from coordinator.transport.parking import restoring
 from coordinator.transport.publisher import Publisher
 from schemas.topology import PARKING, QUEUES, Queue
 
@@ -90,9 +90,8 @@ class Broker:
         if self._running:
             raise RuntimeError("intakes are made before the broker runs")
         if queue.name == PARKING.name:
-            consumer = parking_consumer(self._consuming, sink)
-        else:
-            consumer = Consumer(self._consuming, queue, sink, prefetch=prefetch, idle_s=idle_s)
+            sink = restoring(sink)
+        consumer = Consumer(self._consuming, queue, sink, prefetch=prefetch, idle_s=idle_s)
         self.consumers.append(consumer)
         return consumer
 

@@ -8,18 +8,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from coordinator.operations.ports import Delivery, Sink
-from coordinator.transport.connection import Link
-from coordinator.transport.consumer import Consumer
-from schemas.topology import PARKING
 
 
-def parking_consumer(link: Link, sink: Sink) -> Consumer:
-    """The intake of the parking queue."""
+def restoring(sink: Sink) -> Sink:
+    """*sink*, for the parking queue."""
 
     def restored(deliveries: Sequence[Delivery]) -> None:
         sink([restore(delivery) for delivery in deliveries])
 
-    return Consumer(link, PARKING, restored)
+    return restored
 
 
 def restore(delivery: Delivery) -> Delivery:

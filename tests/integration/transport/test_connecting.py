@@ -1,7 +1,7 @@
 """Connections: refused, waited for, lost and made again, on a real broker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -199,18 +199,15 @@ async def test_closing_while_the_broker_is_away_is_quick_and_clean(cable: Cable,
             await other.ready(HEARTBEATS_QUEUE)
 
 
-async def test_a_link_that_is_closed_while_it_dials_gives_up(cable: Cable) -> None:
+async def test_a_link_that_is_closed_while_it_dials_gives_up(cable: Cable, other: OtherSide) -> None:
     await cable.cut()
     link = Link(cable.url, coordinator="c1", purpose="publish")
     opening = asyncio.create_task(link.run())
     while link.tries < 3:
-        await asyncio.to_thread(int)
+        await other.ready(EVENTS_QUEUE)
     async with asyncio.timeout(CLOSE_S):
         await link.close()
         await opening
-
-
-OwnServices = Callable[..., Services]
 
 
 async def test_a_password_that_is_changed_while_we_run_is_said_and_the_right_one_works_again(

@@ -40,6 +40,13 @@ def test_commands_that_gather_for_a_worker_share_a_message() -> None:
     assert outbox.size == 0
 
 
+def test_a_command_that_is_json_already_is_taken_as_it_is() -> None:
+    outbox = Outbox()
+    outbox.gather("w1", 1, [a_revoke(1), a_revoke(2).model_dump_json().encode()])
+    (parcel,) = emptied(outbox)
+    assert decode_to_worker(parcel.body)[0].commands == [a_revoke(1), a_revoke(2)]
+
+
 def test_commands_of_different_epochs_share_nothing() -> None:
     outbox = Outbox()
     outbox.gather("w1", 1, [a_revoke(1)])
