@@ -149,9 +149,7 @@ class Coordinator:
                 group.create_task(beats.run(intakes[topology.HEARTBEATS_QUEUE])),
                 group.create_task(logs.run(intakes[topology.LOGS_QUEUE])),
                 group.create_task(every(presence.EVERY_S, herald.announce)),
-                group.create_task(
-                    every(canary.EVERY_S, canary.Canary(self.name, courier).sing, quiet=UndeliveredError)
-                ),
+                group.create_task(every(canary.EVERY_S, bird.sing, quiet=UndeliveredError)),
                 group.create_task(every(sweep.EVERY_S, sweeper.sweep)),
                 group.create_task(every(resume.EVERY_S, resumer.resume)),
                 group.create_task(every(partitions.EVERY_S, archivist.keep)),

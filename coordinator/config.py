@@ -38,6 +38,5 @@ class Settings(BaseSettings):
     lost_after_s: Annotated[float, Field(ge=30, description="silence after which a worker is lost, in seconds")] = 30.0
     heartbeat_s: Annotated[float, Field(ge=1, le=60, description="shortest interval between heartbeats")] = 5.0
     log_retention_days: Annotated[int, Field(ge=1)] = 30
-    max_losses: Annotated[int, Field(ge=1, description="lost attempts after which a task is failed as poison")] = 5
     log_level: str = "info"
     log_format: Annotated[str, Field(pattern="^(auto|json|console)$")] = "auto"

@@ -42,10 +42,12 @@ class Job:
 def state_of(counts: Mapping[TaskState, int], *, expanded: int, total: int, cancel_requested: bool) -> JobState:
     """The state of a job with these tasks.
 
-    Active as long as anything can still move. When only blocked tasks are left beside finished ones, they wait for
-    something that failed or was canceled and will never move by themselves: the job has ended like what stopped it.
+    Active as long as anything can still move (a blocked task whose needs are completed waits for their promotion).
+    When only blocked tasks are left beside failed or canceled ones, they will never move by themselves: the job has
+    ended like what stopped it.
     """
-    moving = expanded < total or any(counts[state] for state in _MOVING)
+    stuck = counts[TaskState.FAILED] or counts[TaskState.CANCELED]
+    moving = expanded < total or any(counts[state] for state in _MOVING) or (counts[TaskState.BLOCKED] and not stuck)
     if cancel_requested:
         return JobState.CANCELING if moving or counts[TaskState.BLOCKED] else _ended(counts)
     return JobState.ACTIVE if moving else _ended(counts)

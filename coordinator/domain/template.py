@@ -9,8 +9,12 @@ _PLACE: Final = re.compile(r"\{\{\s*(index|value(?:\.[A-Za-z0-9_-]+)*)\s*\}\}")
 
 def element_name(name: str, index: int, value: Any) -> str:
     """The name of one element: filled in where the array's name has a place for it, else `name[index]`."""
-    filled = fill(name, index, value)
-    return filled if filled != name else f"{name}[{index}]"
+    return fill_text(name, index, value) if "{{" in name else f"{name}[{index}]"
+
+
+def fill_text(text: str, index: int, value: Any) -> str:
+    """*text* with its places filled; always a text, also where one place is all of it."""
+    return _PLACE.sub(lambda match: _text(_look_up(match.group(1), index, value)), text)
 
 
 def fill(thing: Any, index: int, value: Any) -> Any:
@@ -19,7 +23,7 @@ def fill(thing: Any, index: int, value: Any) -> Any:
         whole = _PLACE.fullmatch(thing)
         if whole:
             return _look_up(whole.group(1), index, value)
-        return _PLACE.sub(lambda match: _text(_look_up(match.group(1), index, value)), thing)
+        return fill_text(thing, index, value)
     if isinstance(thing, list):
         return [fill(item, index, value) for item in thing]
     if isinstance(thing, dict):

@@ -9,6 +9,7 @@ from coordinator.operations.ledger import Parking
 from coordinator.operations.ports import Courier, Delivery
 from coordinator.operations.requests import RefusedError, SubmitJob, Submitted, UnavailableError
 from schemas.base import UndecodableError, decode
+from schemas.catalog import refuse_misplaced
 from schemas.envelope import FromSubmitter, SubmitReply, decode_from_worker
 
 Decoder = Callable[[Delivery, Identities, Courier], list[Item]]
@@ -18,6 +19,7 @@ def from_worker(delivery: Delivery, identities: Identities, _: Courier) -> list[
     """Events of one worker: one item, so that they are applied together and in order."""
     message, _unknown = decode_from_worker(delivery.body)
     identities.check(delivery, message.worker, worker=True)
+    refuse_misplaced(delivery.queue, message)
     return [Item(message, delivery=delivery)]
 
 
@@ -31,7 +33,7 @@ def from_submitter(delivery: Delivery, identities: Identities, courier: Courier)
     for event in message.events:
         answer: asyncio.Future[Submitted] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(lambda done: _reply(done, delivery, courier))
-        items.append(Item(SubmitJob(event.job, message.submitter), answer=answer, keep=True))
+        items.append(Item(SubmitJob(event.job, message.submitter), answer=answer, origin=delivery))
     items[-1].delivery = delivery
     return items
 

@@ -9,6 +9,7 @@ from coordinator.operations.inbox import Inbox
 from coordinator.operations.ports import Delivery
 from coordinator.operations.store import LogChunk
 from schemas.base import UndecodableError
+from schemas.catalog import refuse_misplaced
 from schemas.envelope import decode_from_worker
 from schemas.task import TaskLog
 
@@ -36,6 +37,7 @@ class Logs:
             try:
                 message, _unknown = decode_from_worker(delivery.body)
                 self._identities.check(delivery, message.worker, worker=True)
+                refuse_misplaced(delivery.queue, message)
             except UndecodableError as error:
                 self._inbox.put([parked(delivery, error)])
                 continue

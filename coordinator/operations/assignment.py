@@ -31,7 +31,7 @@ async def assign(tx: Transaction, ledger: Ledger) -> int:
     everyone = await _everyone(tx, candidates, [worker for worker, _ in workers], complete=names is None)
     placed = place(offered, candidates, everyone)
     for worker, candidate in placed:
-        _give(ledger, worker, candidate)
+        _give(ledger, worker, candidate, classes[candidate.class_id].queue)
     return len(placed)
 
 
@@ -44,7 +44,7 @@ async def _everyone(
     return [worker for worker, _ in await tx.workers_with_load(None)]
 
 
-def _give(ledger: Ledger, worker: Worker, candidate: Candidate) -> None:
+def _give(ledger: Ledger, worker: Worker, candidate: Candidate, queue: str) -> None:
     task = ledger.tasks[candidate.task_id]
     attempt = Attempt(
         task_id=task.id,
@@ -57,6 +57,6 @@ def _give(ledger: Ledger, worker: Worker, candidate: Candidate) -> None:
         assigned_at=ledger.now,
         sent_at=ledger.now,
     )
-    ledger.give(task, attempt)
+    ledger.give(task, attempt, queue)
     ledger.outgoing.assigned[worker.id].append(attempt)
     ledger.note_task("task.assigned", task, attempt=attempt)

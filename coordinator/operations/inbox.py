@@ -20,8 +20,9 @@ class Item:
     event: Any
     delivery: Delivery | None = None
     answer: asyncio.Future[Any] | None = None
-    #: Whether it waits for the database however long that takes, although somebody would like an answer.
-    keep: bool = False
+    #: The message that it came in, when that is to be parked if the farm refuses it. It also waits for the database
+    #: however long that takes, although somebody would like an answer.
+    origin: Delivery | None = None
     result: Any = field(default=None, repr=False)
     refusal: Exception | None = None
 

@@ -7,11 +7,13 @@ go on.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Final
 
 from coordinator.domain.job import Job, JobState
 from coordinator.domain.matching import TaskClass
 from coordinator.domain.task import FINISHED, Task, TaskState
+from coordinator.domain.template import element_name, fill_text
 from coordinator.operations import tasks
 from coordinator.operations.ledger import Dependent, GroupRow, Ledger
 from coordinator.operations.requests import (
@@ -24,7 +26,7 @@ from coordinator.operations.requests import (
     SubmitJob,
     UnplaceableError,
 )
-from schemas.job import JobSpec, TaskSpec
+from schemas.job import JobSpec, TaskSpec, inside
 
 #: Rows of tasks and dependencies that one transaction makes or moves, about.
 SLICE: Final = 5000
@@ -108,6 +110,8 @@ def draft(ledger: Ledger, request: SubmitJob) -> Draft:
                     f"task {task.name!r} is of kind {task.kind!r}, which no worker has ever offered (known: {known}); "
                     "start a worker that offers it, or submit with accept_unknown_kinds"
                 )
+    for task in spec.tasks:
+        _check_promotions(task)
     ordered = _in_order(spec)
     places: dict[str, tuple[int, int]] = {}
     rows, position = [], 0
@@ -125,6 +129,18 @@ def draft(ledger: Ledger, request: SubmitJob) -> Draft:
         places[task.name] = (position, len(task))
         position += len(task)
     return Draft(spec, request.actor, rows, [class_of(task, spec.queue) for task in ordered])
+
+
+def _check_promotions(task: TaskSpec) -> None:
+    """Refuse an array whose values would lead an element's promotion out of the publish root."""
+    if task.promote is None or task.array is None or "{{value" not in task.promote:
+        return
+    for index, value in enumerate(task.array.values or ()):
+        path = fill_text(task.promote, index, value)
+        try:
+            inside(path)
+        except ValueError as error:
+            raise InvalidError(f"task {element_name(task.name, index, value)!r} cannot be promoted: {error}") from None
 
 
 def class_of(task: TaskSpec, default_queue: str) -> TaskClass:
@@ -145,10 +161,10 @@ def class_of(task: TaskSpec, default_queue: str) -> TaskClass:
 
 
 def fingerprint(need: TaskClass) -> str:
-    """Equal for equal requirements."""
+    """Equal for equal requirements, and short enough for an index whatever the number of tags."""
     parts: list[Any] = [need.queue, need.kind, ",".join(sorted(need.tags)), ",".join(sorted(need.labels))]
     parts += [need.zone or "", need.slots, need.cpus, need.memory_mb, need.gpus]
-    return "|".join(str(part) for part in parts)
+    return sha256("|".join(str(part) for part in parts).encode()).hexdigest()
 
 
 def _in_order(spec: JobSpec) -> list[TaskSpec]:
@@ -215,8 +231,9 @@ def _next_tasks(growing: Growing, first: int) -> Iterator[tuple[SpecRow, int]]:
                 yield row, task_id
 
 
-def adopt(ledger: Ledger, job: Job, groups: list[GroupRow]) -> None:
+def adopt(ledger: Ledger, job: Job, queue: str, groups: list[GroupRow]) -> None:
     """A job that storage has just numbered is part of this transaction."""
+    ledger.counted["submitted", queue] += job.total
     ledger.jobs[job.id] = job
     ledger.groups.update((group.id, group) for group in groups)
 

@@ -219,13 +219,14 @@ class Ledger:
             self.dirty_tasks.discard(task.id)
             self.completed.append(attempt)
 
-    def give(self, task: Task, attempt: Attempt) -> None:
-        """*attempt* is the ready *task*'s next."""
+    def give(self, task: Task, attempt: Attempt, queue: str) -> None:
+        """*attempt* is the ready *task*'s next; *queue* is where it waited."""
         narrow = task.id not in self.dirty_tasks
         task.attempt = attempt.attempt
         self.move(task, TaskEvent.ASSIGNED)
         self.add_attempt(attempt)
         self.new_attempts.append(attempt)
+        self.counted["assigned", queue] += 1
         if narrow:
             self.dirty_tasks.discard(task.id)
             self.assigned.append(task)

@@ -114,9 +114,10 @@ def assigned(attempt: Attempt, order: Order, lease_s: float) -> str:
     """`AssignedAttempt` as JSON. Written out by hand because it is the farm's hottest message: what all elements of an
     array share is encoded once; a test holds it against the model."""
     name = json.dumps(order.name)
-    inputs = json.dumps([{"name": one, "first": first, "attempts": numbers} for one, first, numbers in order.inputs])
+    told = [{"name": one, "first": first, "attempts": numbers} for one, first, numbers in order.inputs]
+    inputs = json.dumps(told) if told else "[]"
     return (
         f'{{"task":{attempt.task_id},"attempt":{attempt.attempt},"job":{order.job_id},"name":{name},{order.body},'
         f'"lease_s":{lease_s},"directory":"{attempt.task_id}/{attempt.attempt}","inputs":{inputs},'
-        f'"day":"{attempt.assigned_at:%Y-%m-%d}"}}'
+        f'"day":"{attempt.assigned_at.date()}"}}'
     )

@@ -1,12 +1,13 @@
 """Requests that are more than one event: replaying a parked message puts its bytes through the same checks again."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from coordinator.operations.inbox import Inbox, Item
-from coordinator.operations.ledger import ParkedMessage, Parking
+from coordinator.operations.ledger import Parking
 from coordinator.operations.ports import Delivery
 from coordinator.operations.requests import Answer, Changed, ConflictError, ReplayParked, Request, RequeueFailed
+from coordinator.operations.table import LookAtParked, Replay
 
 
 class Desk:
@@ -25,14 +26,14 @@ class Desk:
         return await self._inbox.ask(request)
 
     async def _replay(self, request: ReplayParked) -> Changed:
-        message = cast("ParkedMessage", await self._inbox.ask(cast("Request[Any]", request)))
-        items = self._items(message.delivery)
-        for item in items:
-            item.delivery = None  # it is not on a queue any more
-        self._inbox.put(items)
-        again = next((item.event for item in items if isinstance(item.event, Parking)), None)
-        if again is not None:
-            raise ConflictError(f"message {message.id} is refused again and parked anew: {again.detail}")
+        message = await self._inbox.ask(LookAtParked(request.parked))
+        events = tuple(item.event for item in self._items(message.delivery))
+        for event in events:
+            if isinstance(event, Parking):
+                raise ConflictError(f"message {message.id} would be refused again: {event.detail}; it stays parked")
+        if len(events) != 1:
+            raise ConflictError(f"message {message.id} holds {len(events)} submissions; submit them one by one")
+        await self._inbox.ask(Replay(request.parked, request.actor, events))
         return Changed(1)
 
     async def _requeue_all(self, request: RequeueFailed) -> Changed:

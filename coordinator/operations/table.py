@@ -17,7 +17,7 @@ from coordinator.operations.requests import (
     LabelWorker,
     NotFoundError,
     RecordOutput,
-    ReplayParked,
+    Request,
     RequestWorkerState,
     RequeueFailed,
     RequeueTasks,
@@ -160,11 +160,33 @@ def _parked(ledger: Ledger, number: int) -> ParkedMessage:
     return message
 
 
-def _replay(ledger: Ledger, request: ReplayParked) -> ParkedMessage:
-    """The message itself; the caller puts its bytes through the same checks, where they are parked again or applied."""
-    message = _parked(ledger, request.parked)
-    ledger.closed_parked.append((message.id, "replayed", request.actor))
-    return message
+@dataclass(frozen=True)
+class LookAtParked(Request[ParkedMessage]):
+    """The message itself, if it is still parked."""
+
+    parked: int
+
+
+@dataclass(frozen=True)
+class Replay(Request[Any]):
+    """Apply what a parked message says, and close its row: both or neither."""
+
+    parked: int
+    actor: str
+    events: tuple[Any, ...]
+
+
+def _want_replay(wanted: Wanted, replay: Replay) -> None:
+    wanted.parked.add(replay.parked)
+    for event in replay.events:
+        OPERATIONS[type(event)].want(wanted, event)
+
+
+def _replay(ledger: Ledger, replay: Replay) -> Any:
+    message = _parked(ledger, replay.parked)
+    ledger.closed_parked.append((message.id, "replayed", replay.actor))
+    answers = [OPERATIONS[type(event)].apply(ledger, event) for event in replay.events]
+    return answers[0] if len(answers) == 1 else None
 
 
 def _drop(ledger: Ledger, request: DropParked) -> Changed:
@@ -229,7 +251,8 @@ OPERATIONS: Final[Mapping[type, Operation]] = {
     RequeueTasks: Operation(_want_tasks, tasks.requeue_tasks),
     RequestWorkerState: Operation(lambda wanted, r: wanted.holders.add(r.worker), workers.request_state),
     LabelWorker: Operation(lambda wanted, r: wanted.workers.add(r.worker), workers.label),
-    ReplayParked: Operation(lambda wanted, r: wanted.parked.add(r.parked), _replay),
+    LookAtParked: Operation(lambda wanted, r: wanted.parked.add(r.parked), lambda ledger, r: _parked(ledger, r.parked)),
+    Replay: Operation(_want_replay, _replay),
     DropParked: Operation(lambda wanted, r: wanted.parked.add(r.parked), _drop),
     RecordOutput: Operation(lambda wanted, r: wanted.attempts.add((r.task, r.attempt)), _record_output),
 }

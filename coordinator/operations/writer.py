@@ -21,7 +21,7 @@ from coordinator.operations.jobs import Draft
 from coordinator.operations.ledger import Ledger, Parking, Wanted
 from coordinator.operations.letters import Letter, compose
 from coordinator.operations.ports import Courier, Delivery
-from coordinator.operations.requests import RefusedError, Submitted, UnavailableError
+from coordinator.operations.requests import ConflictError, RefusedError, Submitted, UnavailableError
 from coordinator.operations.store import BadBatchError, Store, StoreUnavailableError, Transaction
 from coordinator.operations.table import OPERATIONS, CancelMore, GrowJob
 from coordinator.operations.workers import Silence
@@ -130,7 +130,12 @@ class Writer:
         elif item.answer is not None:
             log.error("request_failed", request=type(item.event).__name__, exc_info=error)
             if not item.answer.done():
-                item.answer.set_exception(UnavailableError(f"it could not be stored: {detail}"))
+                refused = isinstance(error, BadBatchError)
+                item.answer.set_exception(
+                    ConflictError(f"the database refuses it: {detail}")
+                    if refused
+                    else UnavailableError(f"it could not be applied: {detail}")
+                )
         else:
             log.error("event_failed", event_type=type(item.event).__name__, exc_info=error)
 
@@ -183,6 +188,8 @@ def _run(items: Sequence[Item], ledger: Ledger) -> list[Draft]:
             item.result = OPERATIONS[type(item.event)].apply(ledger, item.event)
         except RefusedError as refusal:
             item.refusal = refusal
+            if item.origin is not None:
+                ledger.parkings.append(Parking(item.origin, "refused", "", str(refusal)))
             continue
         if isinstance(item.result, Draft):
             key = item.result.spec.key
@@ -227,7 +234,7 @@ def _disappoint(items: Sequence[Item]) -> list[Item]:
     """Tell the people who wait that the database is away; what nobody waits for is kept."""
     kept = []
     for item in items:
-        if item.answer is None or item.keep:
+        if item.answer is None or item.origin is not None:
             kept.append(item)
         elif not item.answer.done():
             item.answer.set_exception(

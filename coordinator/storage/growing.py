@@ -74,7 +74,7 @@ async def _insert_job(
     for row in draft.specs:
         row.id = by_first[row.first_task]
     draft.job = Job(number, spec.priority, JobState.ACTIVE, total, 0, first)
-    adopt(ledger, draft.job, groups)
+    adopt(ledger, draft.job, spec.queue, groups)
     ledger.note_job("job.submitted", number, actor=draft.actor, detail={"tasks": total, "first_task": first})
     return Growing(draft.job, draft.specs)
 

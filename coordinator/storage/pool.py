@@ -43,7 +43,7 @@ TROUBLE: Final = (
 def translate(error: Exception) -> Exception:
     """Asyncpg's complaint in our words: trouble that passes, or a batch that cannot be stored."""
     if isinstance(error, asyncpg.PostgresError) and not isinstance(error, TROUBLE):
-        return BadBatchError(f"{error} ({error.sqlstate})")
+        return BadBatchError(f"{str(error).splitlines()[0]} ({error.sqlstate})")
     if isinstance(error, TROUBLE):
         return StoreUnavailableError(f"{type(error).__name__}: {error}".rstrip(": "))
     if isinstance(error, (asyncpg.DataError, UnicodeError)):

@@ -9,7 +9,7 @@ from cachetools import LRUCache
 
 from coordinator.domain.attempt import Attempt
 from coordinator.domain.matching import Candidate, Group, TaskClass
-from coordinator.domain.template import element_name, fill
+from coordinator.domain.template import element_name, fill, fill_text
 from coordinator.domain.worker import Worker
 from coordinator.operations.jobs import SLICE, Draft, Growing, Grown
 from coordinator.operations.ledger import Dependent, GroupRow, Ledger, ParkedMessage, Wanted
@@ -258,6 +258,17 @@ class PostgresTransaction:
         return await self._connection.fetch(LOAD[name], *arguments)
 
 
+def _filled(told: Mapping[str, Any], index: int, value: Any) -> dict[str, Any]:
+    """What an element is told: parameters keep the types of their values, a variable and a path are texts."""
+    promote = told["promote"]
+    return {
+        **told,
+        "commands": fill(told["commands"], index, value),
+        "environment": {key: fill_text(text, index, value) for key, text in told["environment"].items()},
+        "promote": None if promote is None else fill_text(promote, index, value),
+    }
+
+
 def _inside(thing: Mapping[str, Any]) -> str:
     """*thing* as JSON, without its braces."""
     return json.dumps(thing, separators=(",", ":"))[1:-1]
@@ -271,7 +282,7 @@ def _order(job_id: int, spec: Spec, task: int, accepted: Mapping[int, int]) -> O
         value = row["array_values"][index] if row["array_values"] is not None else index
         name = element_name(name, index, value)
         if row["body"]["has_places"]:
-            body = _inside(fill(spec.told, index, value))
+            body = _inside(_filled(spec.told, index, value))
     inputs = [
         (need["name"], need["first"], [accepted[n] for n in range(need["first"], need["first"] + need["count"])])
         for need in row["after"]

@@ -1,13 +1,10 @@
 """A job ends when nothing in it can move any more, and not while something waits to be promoted."""
 
-import pytest
-
 from schemas.task import TaskPromoted, Verdict
 from tests.support.farm import Farm
 from tests.support.wire import WireWorker
 
 
-@pytest.mark.xfail(reason="a job with blocked tasks beside completed ones counts as completed")
 async def test_a_job_is_active_while_a_task_waits_for_a_promotion(farm: Farm) -> None:
     async with WireWorker(farm.amqp_url, "node-1") as worker:
         await worker.online()
