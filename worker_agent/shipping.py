@@ -101,13 +101,18 @@ class Shipping:
     async def ship_logs(self) -> None:
         """Publish logs; what is not taken goes to the spool's files."""
         key = log_key(self._worker)
+        flowing = True
         while True:
             events = await self._spool.take(_LOG_BYTES)
             try:
                 await self._publisher.publish(Lane.LOGS, key, self._envelopes.wrap(events))
                 self._spool.done()
-            except RoadError:
+                flowing = True
+            except RoadError as error:
                 self._spool.keep()
+                if flowing:
+                    log.warning("logs wait in the spool", problem=str(error))
+                flowing = False
                 await asyncio.sleep(RETRY_S)
 
     async def beat(self, make: Callable[[], bytes]) -> None:

@@ -6,14 +6,14 @@ Shared by `exec` and `python`. Whatever is not a protocol line goes to the log i
 import asyncio
 import re
 import signal
-from typing import Protocol
+from typing import Final, Protocol
 
 from worker_agent.lines import LineError, Output, Progress, Result, read_line, search
 from worker_agent.processes import Process
 from worker_agent.runners.base import CommandError, Context
 
 #: A line longer than this is handed on in pieces, and is no protocol line.
-LINE_BYTES = 64 * 1024
+LINE_BYTES: Final = 256 * 1024
 
 
 class ChildContext(Context, Protocol):

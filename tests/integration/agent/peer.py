@@ -77,6 +77,16 @@ class Peer:
         await self.close()
 
     async def connect(self) -> None:
+        """Just after its start a broker may answer that a quorum queue has no leader yet: then once more."""
+        for _ in range(10):
+            try:
+                await self._connect()
+            except aiormq.exceptions.AMQPError:
+                continue
+            return
+        await self._connect()
+
+    async def _connect(self) -> None:
         self._connection = await aiormq.connect(self.amqp_url)
         self._channel = await self._connection.channel()
         for exchange in topology.EXCHANGES:

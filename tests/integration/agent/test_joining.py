@@ -1,6 +1,5 @@
 """How an agent comes, what it says of itself, and how it is turned away."""
 
-import asyncio
 import os
 import signal
 from collections.abc import Callable
@@ -76,11 +75,15 @@ async def test_a_command_of_an_unknown_type_is_ignored_and_the_rest_of_its_messa
     assert agent.unknown_commands == 1
 
 
+async def never(_: object) -> None:
+    raise AssertionError("nobody writes to this consumer")
+
+
 async def test_an_agent_waits_for_its_queue_and_says_so(peer: Peer, start_process: StartProcess, said: Said) -> None:
     other = await aiormq.connect(peer.amqp_url)
     channel = await other.channel()
     await channel.queue_declare(QUEUE.name, durable=True, arguments=dict(QUEUE.arguments))
-    await channel.basic_consume(QUEUE.name, lambda _: asyncio.sleep(0), exclusive=True)
+    await channel.basic_consume(QUEUE.name, never, exclusive=True)
     agent = start_process()
     await said(agent, "another agent consumes this worker's queue")
     await other.close()

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import hashlib
-import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -38,7 +37,7 @@ async def test_a_nul_byte_and_bytes_that_are_no_text_are_shown_in_the_log(joined
 
 
 async def test_log_is_sent_while_the_program_runs(joined: Peer) -> None:
-    await joined.assign(an_attempt(1, 1, python("import time; print('loading'); time.sleep(600)")))
+    await joined.assign(an_attempt(1, 1, python("import signal; print('loading'); signal.pause()")))
     await joined.log_of(1, "loading\n")
 
 
@@ -79,22 +78,22 @@ class NarrowPeer(Peer):
 
 
 async def test_refused_log_waits_in_the_spool_and_arrives_later(
-    amqp_url: str, start_process: StartProcess, tmp_path: Path
+    amqp_url: str, start_process: StartProcess, said: Said
 ) -> None:
     async with NarrowPeer(amqp_url, NAME) as peer:
-        start_process()
+        agent = start_process()
         await peer.hear(WorkerOnline)
         lines = "for n in range(3000): print('line', n, 'of many')"
         await peer.assign(an_attempt(1, 1, python(lines)), an_attempt(2))
         assert (await peer.finished(1)).outcome is Outcome.COMPLETED
         assert (await peer.finished(2)).outcome is Outcome.COMPLETED
-        await spooled(tmp_path / "data" / "spool")
+        await said(agent, "logs wait in the spool")
         await peer.widen()
         assert (await peer.log_of(1, "line 2999 of many\n")).startswith("line 0 of many\nline 1 of many\n")
 
 
 async def test_log_that_no_broker_took_is_sent_by_the_next_life(
-    amqp_url: str, start_process: StartProcess, tmp_path: Path
+    amqp_url: str, start_process: StartProcess, said: Said
 ) -> None:
     async with NarrowPeer(amqp_url, NAME) as peer:
         agent = start_process()
@@ -102,20 +101,12 @@ async def test_log_that_no_broker_took_is_sent_by_the_next_life(
         await peer.assign(*(an_attempt(task) for task in range(1, 6)))
         for task in range(1, 6):
             await peer.finished(task)
-        await spooled(tmp_path / "data" / "spool")
+        await said(agent, "logs wait in the spool")
         await agent.kill()
         await peer.widen()
         start_process()
         for task in range(1, 6):
             await peer.log_of(task, f"hello {task}\n")
-
-
-async def spooled(directory: Path) -> None:
-    """Returns when the spool has written to its directory: the kernel says when."""
-    code = f"import os,time\nwhile not (os.path.isdir({str(directory)!r}) and os.listdir({str(directory)!r})): time.sleep(0.01)"
-    waiting = await asyncio.create_subprocess_exec("python3", "-c", code)
-    async with asyncio.timeout(30):
-        assert await waiting.wait() == 0
 
 
 # --- outputs -----------------------------------------------------------------------------------------------
@@ -202,7 +193,10 @@ async def test_wanted_outputs_are_sent_to_the_coordinator_with_their_digest(
     async with http_server() as store:
         await start_agent(coordinator_url=f"http://127.0.0.1:{store.port}/farm")
         await peer.hear(WorkerOnline)
-        code = "import os; os.mkdir('s'); open('s/a b.png','wb').write(b'picture'); open('c.exr','wb').write(b'x'); print('::output s/a b.png')"
+        code = (
+            "import os; os.mkdir('s'); open('s/a b.png','wb').write(b'picture'); "
+            "open('c.exr','wb').write(b'x'); print('::output s/a b.png')"
+        )
         await peer.assign(an_attempt(4, 2, python(code), upload=["*.png"]))
         assert (await peer.hear(TaskOutput)).file.stored
         finished = await peer.finished(4, 2)
@@ -234,7 +228,7 @@ async def test_no_task_can_write_outside_the_publish_root(joined: Peer, tmp_path
     outside = tmp_path / "outside"
     outside.mkdir()
     (tmp_path / "published").mkdir()
-    os.symlink(outside, tmp_path / "published" / "trap")
+    (tmp_path / "published" / "trap").symlink_to(outside)
     await joined.assign(an_attempt(1, 1, python("open('a','w')"), promote="trap"))
     await joined.assign(an_attempt(2, 1, python("open('a','w')"), promote="fine"))
     assert (await joined.hear(TaskPromoted)).task == 2

@@ -1,5 +1,6 @@
 """What an agent loses when it dies, when the broker dies, when a disk is full: nothing."""
 
+import os
 import resource
 import signal
 from collections.abc import Callable
@@ -16,9 +17,12 @@ from tests.integration.agent.conftest import NAME, AgentProcess, Said, StartAgen
 from tests.integration.agent.peer import Peer, an_attempt, python
 
 #: Shows its pid and stays.
-STAYS = "import os,time; print(f'::progress {os.getpid()}/{10**9}', flush=True); time.sleep(600)"
-#: Leaves a mark for each time it is run, then stays.
-MARKS = "import time; open('runs', 'a').write('x'); print('::progress 1/2', flush=True); time.sleep({seconds})"
+STAYS = "import os,signal; print(f'::progress {os.getpid()}/{10**9}', flush=True); signal.pause()"
+#: Leaves a mark for each time it is run; the second one stays.
+MARKS = "open('runs', 'a').write('x'); print('::progress 1/2', flush=True)"
+MARKS_AND_STAYS = MARKS + "; import signal; signal.pause()"
+#: Leaves a mark, and ends when somebody opens the pipe.
+WAITS = "open('runs', 'a').write('x'); print('::progress 1/2', flush=True); open({pipe!r}).read(); print('went on')"
 
 
 def tasks_of(tasks: range) -> Callable[[TaskFinished], bool]:
@@ -32,9 +36,9 @@ async def test_orphans_of_a_killed_agent_are_ended_before_the_next_one_says_onli
     await peer.hear(WorkerOnline)
     leaves_its_session = (
         "import subprocess,sys,os\n"
-        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)\n"
+        "p = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'], start_new_session=True)\n"
         "print(f'::progress {p.pid}/{10**9}', flush=True)\n"
-        "import time; time.sleep(600)"
+        "import signal; signal.pause()"
     )
     await peer.assign(an_attempt(1, 1, python(STAYS)), an_attempt(2, 1, python(leaves_its_session)))
     orphans = [psutil.Process((await peer.hear(TaskProgress)).done) for _ in range(2)]
@@ -83,7 +87,7 @@ async def test_an_attempt_that_ran_in_a_former_life_is_not_run_again(
 ) -> None:
     agent = start_process()
     await peer.hear(WorkerOnline)
-    attempt = an_attempt(1, 1, python(MARKS.format(seconds=0)))
+    attempt = an_attempt(1, 1, python(MARKS))
     await peer.assign(attempt)
     await peer.finished(1)
     await peer.hear(WorkerHeartbeat, lambda beat: beat.holds == [])
@@ -110,8 +114,7 @@ async def test_agents_that_are_killed_again_and_again_lose_nothing_and_run_nothi
     for life in range(3):
         agent = await one_life()
         tasks = range(life * 6 + 1, life * 6 + 7)
-        seconds = {task: 0 if task % 2 else 600 for task in tasks}
-        await peer.assign(*(an_attempt(task, 1, python(MARKS.format(seconds=seconds[task]))) for task in tasks))
+        await peer.assign(*(an_attempt(task, 1, python(MARKS if task % 2 else MARKS_AND_STAYS)) for task in tasks))
         for _ in range(2):
             report = await peer.hear(TaskFinished, tasks_of(tasks))
             reports[report.task] = report
@@ -138,17 +141,17 @@ async def test_the_broker_is_restarted_in_the_middle_of_the_work(
     own_services: Callable[..., Services], start_process: StartProcess, said: Said, tmp_path: Path
 ) -> None:
     services = own_services(postgres=False)
-    go = tmp_path / "go"
-    code = f"import os,time\nopen('runs','a').write('x')\nprint('::progress 1/2', flush=True)\nwhile not os.path.exists({str(go)!r}): time.sleep(0.02)\nprint('went on')"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     async with Peer(services.amqp_url, NAME) as peer:
         agent = start_process(url=services.amqp_url)
         first = await peer.hear_with_envelope(WorkerOnline)
-        await peer.assign(an_attempt(1, 1, python(code)))
+        await peer.assign(an_attempt(1, 1, python(WAITS.format(pipe=str(pipe)))))
         await peer.hear(TaskProgress)
         assert services.rabbitmq is not None
         services.rabbitmq.kill()
         await said(agent, "no connection to the broker")
-        go.touch()
+        pipe.write_text("")
         services.rabbitmq.restart()
     async with Peer(services.amqp_url, NAME) as peer:
         peer.instances, peer.epoch = [str(first[0].instance)], 1
@@ -164,7 +167,7 @@ async def test_an_agent_waits_for_a_broker_that_is_not_there_and_says_so(
     start_process: StartProcess, said: Said
 ) -> None:
     agent = start_process(url="amqp://farm:secret-word@127.0.0.1:1/farm")
-    await said(agent, "amqp://127.0.0.1:1/farm\", \"problem\"")
+    await said(agent, 'amqp://127.0.0.1:1/farm", "problem"')
     agent.signal(signal.SIGTERM)
     assert await agent.wait() == 0
     assert "secret-word" not in agent.said()
@@ -224,17 +227,15 @@ async def test_an_online_that_nobody_answers_is_said_again(peer: Peer, start_age
 async def test_sigterm_lets_finish_what_runs(peer: Peer, start_process: StartProcess, tmp_path: Path) -> None:
     agent = start_process()
     await peer.hear(WorkerOnline)
-    go = tmp_path / "go"
-    code = (
-        f"import os,time\nprint('::progress 1/2', flush=True)\nwhile not os.path.exists({str(go)!r}): time.sleep(0.02)"
-    )
-    await peer.assign(an_attempt(1, 1, python(code)))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    await peer.assign(an_attempt(1, 1, python(WAITS.format(pipe=str(pipe)))))
     await peer.hear(TaskProgress)
     agent.signal(signal.SIGTERM)
     await peer.hear(WorkerStateChanged, lambda change: change.duty is Duty.DRAINING)
     await peer.assign(an_attempt(2))
     assert (await peer.finished(2)).outcome is Outcome.INTERRUPTED, "nothing new is taken"
-    go.touch()
+    pipe.write_text("")
     assert (await peer.finished(1)).outcome is Outcome.COMPLETED
     goodbye = await peer.hear(WorkerOffline)
     assert goodbye.handed_back == []

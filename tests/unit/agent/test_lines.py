@@ -1,10 +1,14 @@
 """The line protocol, and expressions for programs that print progress in their own words."""
 
+import contextlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.task import Outcome, TaskFinished, TaskProgress
 from worker_agent.lines import LineError, Output, Progress, Result, compile_pattern, read_line, read_result, search
+from worker_agent.logs import clean
 
 
 @pytest.mark.parametrize(
@@ -43,12 +47,16 @@ def test_a_protocol_line_that_makes_no_sense_is_explained(line: bytes, words: st
         read_line(line)
 
 
-@given(st.binary())
-def test_any_line_is_read_or_explained(line: bytes) -> None:
-    try:
-        read_line(b"::" + line)
-    except LineError as error:
-        assert str(error)
+@given(st.sampled_from([b"", b"::", b"::progress ", b"::activity ", b"::result ", b"::output "]), st.binary())
+def test_any_line_is_log_or_says_something_that_can_be_sent(start: bytes, line: bytes) -> None:
+    said = None
+    with contextlib.suppress(LineError):
+        said = read_line(start + line)
+    if isinstance(said, Progress):
+        activity = clean(said.activity or "")
+        TaskProgress(task=1, attempt=1, done=said.done or 0, total=said.total or 0, activity=activity).model_dump_json()
+    elif isinstance(said, Result):
+        TaskFinished(task=1, attempt=1, outcome=Outcome.COMPLETED, result=said.value).model_dump_json()
 
 
 @settings(max_examples=30)

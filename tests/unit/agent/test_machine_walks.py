@@ -95,7 +95,7 @@ class AgentWalk(RuleBasedStateMachine):
         return [work.ref for work in plan.runs]
 
     @rule(target=running, task=TASKS, attempt=ATTEMPTS, slots=strategies.integers(1, SLOTS), back=strategies.booleans())
-    def assign(self, task: int, attempt: int, slots: int, back: bool) -> Any:
+    def assign(self, task: int, attempt: int, slots: int, *, back: bool) -> Any:
         epoch = max(0, self.epoch - 1) if back else self.epoch
         self.machine.on_assign(epoch, [an_attempt(task, attempt, slots=slots)])
         return multiple(*self._carry_out())
@@ -106,7 +106,7 @@ class AgentWalk(RuleBasedStateMachine):
         return multiple(*self._carry_out())
 
     @rule(target=running, new_epoch=strategies.booleans(), keep_all=strategies.booleans())
-    def welcome(self, new_epoch: bool, keep_all: bool) -> Any:
+    def welcome(self, *, new_epoch: bool, keep_all: bool) -> Any:
         self.epoch += new_epoch or self.epoch == 0
         keep = [held for held in self.machine.holds() if keep_all]
         self.machine.on_welcome(
@@ -154,7 +154,7 @@ class AgentWalk(RuleBasedStateMachine):
         self._carry_out()
 
     @rule(state=strategies.sampled_from(list(RequestedState)), lazy=strategies.booleans())
-    def request(self, state: RequestedState, lazy: bool) -> None:
+    def request(self, state: RequestedState, *, lazy: bool) -> None:
         self.machine.on_request(RequestState(state=state, lazy=lazy))
         self._carry_out()
 
@@ -165,7 +165,7 @@ class AgentWalk(RuleBasedStateMachine):
         return multiple(*self._carry_out())
 
     @rule(confirmed=strategies.booleans())
-    def goodbye(self, confirmed: bool) -> None:
+    def goodbye(self, *, confirmed: bool) -> None:
         self.machine.on_patience_over()
         self._carry_out()
         if self.machine.leaving and not self.machine.unfinished:

@@ -1,4 +1,5 @@
 """The spool: first in, first out, over a death, within bounds."""
+# ruff: noqa: ASYNC240 - looking at a directory is quick
 
 from pathlib import Path
 
