@@ -61,6 +61,7 @@ def a_task(number: int = 1, state: TaskState = TaskState.READY, **changes: Any) 
         "done": None,
         "total": None,
         "activity": None,
+        "error": None,
     }
     return TaskView(**{**facts, **changes})
 
