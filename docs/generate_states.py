@@ -2,7 +2,7 @@
 
 python -m docs.generate_states            write it
 python -m docs.generate_states --check    exit with 1 when it is not what would be written
-"""  # noqa: INP001 - documents are no package
+"""
 
 import sys
 from collections.abc import Mapping

@@ -18,7 +18,7 @@ SUBMISSION_BYTES: Final = 64 * 1024 * 1024
 _READ_S: Final = 120.0
 
 
-def body_of(model: type[BaseModel], limit: int = SMALL_BYTES) -> Any:  # noqa: ANN401 - as FastAPI types it
+def body_of(model: type[BaseModel], limit: int = SMALL_BYTES) -> Any:
     """A dependency: the *model* in the request's body. An empty body is an empty object.
 
     A large body is decoded in a thread, and few at once, so that the coordinator goes on meanwhile.
