@@ -68,7 +68,10 @@ class Agent:
 
     def reload(self, settings: Settings) -> None:
         """Other settings, the same life. Identity, broker and directories stay as they are until the next one."""
-        fixed = ("worker", "amqp_url", "data_dir", "output_root", "publish_root", "coordinator_url")
+        fixed = (
+            *("worker", "amqp_url", "data_dir", "output_root", "publish_root"),
+            *("coordinator_url", "coordinator_token"),
+        )
         self.settings = settings.model_copy(update={name: getattr(self.settings, name) for name in fixed})
         self._workshop.equip(self.settings)
         self._presence = Presence(self.settings, self._workshop.names, self._boot_id)

@@ -68,6 +68,8 @@ class Settings(BaseSettings):
         AnyHttpUrl | None, Field(description="where outputs are sent by HTTP; none: nowhere")
     ] = None
 
+    coordinator_token: Annotated[SecretStr | None, Field(description="the API token of that coordinator")] = None
+
     executables: Annotated[Patterns | None, Field(description="programs that exec may start; none: any")] = None
     callables: Annotated[Patterns | None, Field(description="functions that python may call; none: any")] = None
     callables_inside: Annotated[Patterns, Field(description="async functions that may run in the agent itself")] = []

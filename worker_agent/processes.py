@@ -86,12 +86,14 @@ class Process:
         self._loop.add_reader(self._fd, self._read)
 
     def _watch_exit(self) -> None:
-        if hasattr(os, "pidfd_open"):
+        """By a handle of the kernel's where there is one, else by a thread that waits."""
+        try:
             self._pidfd = os.pidfd_open(self.pid)
-            self._loop.add_reader(self._pidfd, self._reap)
-        else:
+        except (AttributeError, OSError):
             waiting = self._loop.run_in_executor(None, self._popen.wait)
             waiting.add_done_callback(lambda _: self._exited.set())
+        else:
+            self._loop.add_reader(self._pidfd, self._reap)
 
     def _reap(self) -> None:
         self._popen.poll()

@@ -46,7 +46,9 @@ class Workshop:
         self.http: httpx.AsyncClient | None = None
         if settings.coordinator_url is not None:
             base = str(settings.coordinator_url).rstrip("/") + "/"
-            self.http = httpx.AsyncClient(base_url=base, timeout=HTTP_TIMEOUT_S, trust_env=False)
+            token = settings.coordinator_token
+            headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+            self.http = httpx.AsyncClient(base_url=base, headers=headers, timeout=HTTP_TIMEOUT_S, trust_env=False)
         self._journal = journal
         self._shipping = shipping
         self._boot_id = boot_id

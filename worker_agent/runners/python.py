@@ -94,9 +94,9 @@ class PythonRunner:
 
 def _memory_file(content: bytes = b"") -> IO[bytes]:
     """A file without a name; on Linux it takes no disk."""
-    if hasattr(os, "memfd_create"):
+    try:
         file: IO[bytes] = os.fdopen(os.memfd_create("farmhand"), "w+b")
-    else:
+    except (AttributeError, OSError):
         file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's context manager
     file.write(content)
     file.seek(0)

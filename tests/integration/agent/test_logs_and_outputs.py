@@ -191,7 +191,7 @@ async def test_wanted_outputs_are_sent_to_the_coordinator_with_their_digest(
     peer: Peer, start_agent: StartAgent
 ) -> None:
     async with http_server() as store:
-        await start_agent(coordinator_url=f"http://127.0.0.1:{store.port}/farm")
+        await start_agent(coordinator_url=f"http://127.0.0.1:{store.port}/farm", coordinator_token="a token")
         await peer.hear(WorkerOnline)
         code = (
             "import os; os.mkdir('s'); open('s/a b.png','wb').write(b'picture'); "
@@ -207,6 +207,7 @@ async def test_wanted_outputs_are_sent_to_the_coordinator_with_their_digest(
     digest = base64.b64encode(hashlib.sha256(b"picture").digest()).decode()
     assert headers["digest"] == f"sha-256={digest}"
     assert headers["x-farmhand-worker"] == NAME
+    assert headers["authorization"] == "Bearer a token"
     assert headers["content-type"] == "image/png"
 
 

@@ -137,6 +137,7 @@ def test_a_name_with_quotes_does_not_break_an_envelope() -> None:
 
 def test_the_settings_that_are_shown_hold_no_secret(tmp_path: Path) -> None:
     make: Callable[..., Settings] = load
-    shown = make(None, {"data_dir": tmp_path, "amqp_url": "amqp://me:secret@host/farm"}).shown()
+    secrets = {"amqp_url": "amqp://me:secret@host/farm", "coordinator_token": "secret"}
+    shown = make(None, {"data_dir": tmp_path} | secrets).shown()
     assert shown["amqp_url"] == "amqp://***@host/farm"
     assert "secret" not in json.dumps(shown)
