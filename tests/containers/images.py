@@ -37,7 +37,8 @@ class Image:
     """One image: what it is called here, its official twin, and how Debian's packages make one like it.
 
     `files` are (source, path in the image), those under /etc go into the official twin too. `hooks` are shell commands
-    with the packages' root as $1; `lines` are those of a Dockerfile that make the packages behave like the twin.
+    with the packages' root as $1; `lines` are those of a Dockerfile that make the packages behave like the twin, and
+    `official_lines` those that give the twin what we need besides.
     """
 
     tag: str
@@ -47,12 +48,15 @@ class Image:
     files: tuple[tuple[Path, str], ...] = ()
     hooks: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
+    official_lines: tuple[str, ...] = ()
     owner: str = "root"
 
     @property
     def recipe(self) -> str:
         """Digest of all that this file says about the image and of the files it takes in."""
-        said = (self.official, self.suite, self.packages, self.hooks, self.lines, self.owner)
+        said = (
+            self.official, self.suite, self.packages, self.hooks, self.lines, self.official_lines, self.owner
+        )  # fmt: skip
         return _digest(repr(said).encode(), *(path.encode() + source.read_bytes() for source, path in self.files))
 
     @property
@@ -117,13 +121,15 @@ IMAGES: Final[Mapping[str, Image]] = {
     "rabbitmq-4.0": _rabbitmq("4.0", "trixie"),
     "postgres-15": _postgres("15", "bookworm"),
     "postgres-17": _postgres("17", "trixie"),
+    # With systemd: a test boots the units of deploy/systemd in the image that is built on this one.
     "python": Image(
         tag="farmhand/python:3.11",
-        official="python:3.11-slim",
+        official="python:3.11-slim-bookworm",
         suite="bookworm",
-        packages=("python3", "python3-venv", "ca-certificates", "libstdc++6"),
+        packages=("python3", "python3-venv", "ca-certificates", "libstdc++6", "systemd", "systemd-sysv"),
         hooks=('chroot "$1" update-ca-certificates >&2',),
         lines=("ENV LANG=C.UTF-8 PIP_CERT=/etc/ssl/certs/ca-certificates.crt", 'CMD ["python3"]'),
+        official_lines=("RUN apt-get update && apt-get install -y --no-install-recommends systemd systemd-sysv",),
     ),
 }
 #: Built by deploy/Dockerfile from the image `python`.
@@ -142,7 +148,8 @@ def provide(name: str, on: Engine) -> str:
             _import_packages(image, on)
         _derive(image, image.packages_tag, image.files, image.lines, on)
     else:
-        _derive(image, image.official, tuple(file for file in image.files if file[1].startswith("/etc/")), (), on)
+        files = tuple(file for file in image.files if file[1].startswith("/etc/"))
+        _derive(image, image.official, files, image.official_lines, on)
     return image.tag
 
 

@@ -1,7 +1,6 @@
 """The main line on servers in containers, through testcontainers: runs wherever an engine answers."""
 
 import os
-from collections.abc import Iterator
 
 import asyncpg
 import httpx
@@ -10,25 +9,12 @@ import pytest
 from coordinator.local.services import Services
 from coordinator.storage.migrate import migrate
 from schemas.task import Verdict
-from tests.containers.engine import Engine
-from tests.containers.images import provide
 from tests.support import services as support
 from tests.support.farm import running
 from tests.support.wire import WireWorker
 
 # Where the images are not there yet, making them takes minutes, once.
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="session")
-def contained(docker: Engine) -> Iterator[Services]:
-    """RabbitMQ and Postgres in containers."""
-    rabbitmq = os.environ.get("FARMHAND_RABBITMQ_IMAGE") or provide("rabbitmq-4.0", docker)
-    postgres = os.environ.get("FARMHAND_POSTGRES_IMAGE") or provide("postgres-17", docker)
-    with support.services(
-        given=False, containers_only=True, rabbitmq_image=rabbitmq, postgres_image=postgres
-    ) as services:
-        yield services
 
 
 async def test_a_task_is_accepted_on_servers_in_containers(contained: Services) -> None:
