@@ -122,6 +122,10 @@ class TaskContext:
             path = self._below(self._spec.directory)
             try:
                 path.mkdir(parents=True, exist_ok=True)
+                if any(path.iterdir()):
+                    raise CommandError(
+                        f"the output directory {path} is not empty: move away what another farm has left there"
+                    )
             except OSError as error:
                 raise CommandError(
                     f"cannot make the output directory {path} ({error.strerror}): "

@@ -3,6 +3,7 @@
 The part of the state machine that knows nothing of the coordinator's epochs or of the worker's duty (`machine` does).
 """
 
+import itertools
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
@@ -13,8 +14,9 @@ from worker_agent.plan import Plan, Ref, Stop, Work
 
 #: Seconds until a report without a verdict is sent again: doubled each time, up to the second number.
 RESEND_S: Final = (2.0, 30.0)
-#: As many ended tasks are remembered; when there are a fifth more, the oldest are forgotten.
+#: As many ended tasks are remembered; the oldest are forgotten so many at a time.
 ENDED_KEPT: Final = 50_000
+ENDED_PRUNED: Final = 1_000
 
 _to_json = TaskFinished.__pydantic_serializer__.to_json
 
@@ -202,8 +204,8 @@ class Holdings:
         task, attempt = ref
         ended = self._ended
         ended[task] = max(attempt, ended.pop(task, 0))
-        if len(ended) > ENDED_KEPT * 6 // 5:
-            for old in list(ended)[: len(ended) - ENDED_KEPT]:
+        if len(ended) >= ENDED_KEPT + ENDED_PRUNED:
+            for old in list(itertools.islice(ended, ENDED_PRUNED)):
                 self.plan.pruned.append((old, ended.pop(old)))
 
 

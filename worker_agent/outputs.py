@@ -5,6 +5,7 @@ beside the target and renames it, so it can be repeated after a crash at any poi
 follow no symbolic link, so nothing outside the two roots is read or written.
 """
 
+import asyncio
 import base64
 import contextlib
 import errno
@@ -26,7 +27,8 @@ from schemas.task import OutputFile
 
 MOST_FILES: Final = 200
 MOST_UPLOAD_BYTES: Final = 25 * 1024 * 1024
-UPLOAD_TRIES: Final = 3
+#: Seconds before each try to upload a file.
+UPLOAD_AGAIN_S: Final = (0, 1, 4)
 NAME_LENGTH: Final = 400
 _BLOCK_BYTES: Final = 1024 * 1024
 _DIRECTORY: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -100,24 +102,25 @@ async def upload(
         "Content-Type": output.media_type or "application/octet-stream",
         "X-Farmhand-Worker": worker,
     }
-    last = ""
-    for _ in range(UPLOAD_TRIES):
+    problem = ""
+    for pause_s in UPLOAD_AGAIN_S:
+        await asyncio.sleep(pause_s)
         try:
             answer = await client.put(url, content=_blocks(directory, output.name), headers=headers)
         except (httpx.HTTPError, OSError) as error:
-            last = str(error) or type(error).__name__
+            problem = str(error) or type(error).__name__
             continue
         if answer.is_success:
             return
-        last = f"HTTP {answer.status_code} {answer.text[:200]}"
+        problem = f"HTTP {answer.status_code} {answer.text[:200]}"
         if answer.is_client_error:
             break
-    raise OutputError(f"the output {output.name!r} was not uploaded: {last}")
+    raise OutputError(f"the output {output.name!r} was not uploaded: {problem}")
 
 
 async def _blocks(directory: Path, name: str) -> AsyncIterator[bytes]:
     with _open_inside(directory, name) as descriptor:
-        while block := os.read(descriptor, 256 * 1024):
+        while block := await asyncio.to_thread(os.read, descriptor, _BLOCK_BYTES):
             yield block
 
 

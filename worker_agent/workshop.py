@@ -66,6 +66,7 @@ class Workshop:
             callables=settings.callables,
             callables_inside=settings.callables_inside,
             interpreter=settings.python,
+            base_environment=self.base_environment,
         )
         self.runners: Mapping[str, Runner] = found.lasting
         self.instant: Mapping[str, InstantRunner] = found.instant

@@ -5,6 +5,7 @@ named the executables that are allowed, nothing else is started.
 """
 
 import fnmatch
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -21,8 +22,9 @@ class ExecRunner:
 
     name = "exec"
 
-    def __init__(self, allowed: Sequence[str] | None = None) -> None:
+    def __init__(self, allowed: Sequence[str] | None = None, base: Mapping[str, str] | None = None) -> None:
         self.allowed = allowed
+        self._base = base or {}
 
     async def run(self, parameters: Parameters, context: Context) -> int | None:
         """Start the program and wait for its end; its exit code 0."""
@@ -36,7 +38,11 @@ class ExecRunner:
             raise CommandError(str(error)) from None
         environment = context.environment() | variables(parameters)
         cwd = self._cwd(parameters, context)
-        program = self._program(argv[0], environment, cwd)
+        program = find_program(argv[0], environment.get("PATH", ""), cwd)
+        if self.allowed is not None:
+            self._check(argv[0], program, environment)
+        if program is None:
+            raise CommandError(f"there is no program {argv[0]!r} on this worker's PATH")
         reader = Reader(context, pattern)
         try:
             process = Process([program, *argv[1:]], cwd=cwd, environment=environment, on_output=reader.feed)
@@ -44,20 +50,18 @@ class ExecRunner:
             raise CommandError(f"cannot start {argv[0]!r}: {error}") from None
         return verdict_on(await attend(process, cast("ChildContext", context), reader), argv[0])
 
-    def _program(self, name: str, environment: Mapping[str, str], cwd: Path) -> str:
-        found = str(cwd / name) if "/" in name else shutil.which(name, path=environment.get("PATH", ""))
-        if self.allowed is not None and not any(
-            fnmatch.fnmatchcase(candidate, pattern)
-            for pattern in self.allowed
-            for candidate in ([found] if found and "/" in pattern else [name])
-        ):
+    def _check(self, name: str, program: str | None, environment: Mapping[str, str]) -> None:
+        """Only what the operator has named, found where the operator would find it."""
+        patterns = self.allowed or ()
+        if not any(fnmatch.fnmatchcase(str(program) if "/" in pattern else name, pattern) for pattern in patterns):
             raise CommandError(
                 f"{name!r} is not among the executables that this worker may start; "
                 "its operator can add it to 'executables'"
             )
-        if found is None:
-            raise CommandError(f"there is no program {name!r} on this worker's PATH")
-        return found
+        for variable in environment:
+            leads_astray = variable == "PATH" or variable.startswith(("LD_", "DYLD_"))
+            if leads_astray and environment[variable] != self._base.get(variable):
+                raise CommandError(f"this worker names its executables, so a task may not set {variable}")
 
     def _cwd(self, parameters: Parameters, context: Context) -> Path:
         directory = context.directory()
@@ -74,6 +78,11 @@ class ExecRunner:
         except OSError as error:
             raise CommandError(f"cannot make the directory {target}: {error.strerror}") from None
         return target
+
+
+def find_program(name: str, path: str, cwd: Path) -> str | None:
+    """The program that *name* means; a path is taken without its detours, so that what is checked is what is run."""
+    return os.path.normpath(cwd / name) if "/" in name else shutil.which(name, path=path)
 
 
 def variables(parameters: Parameters) -> dict[str, str]:

@@ -123,7 +123,16 @@ def _conclude(name: str, code: int, raw: bytes, context: Context) -> None:
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    """Whether one of *patterns* means *name*: `studio.tasks:*` means functions of that module, and nothing inside them,
+    such as another module that it imports."""
+    module, _, function = name.partition(":")
+    for pattern in patterns:
+        wanted_module, _, wanted = pattern.partition(":")
+        parts, wanted_parts = function.split("."), wanted.split(".")
+        alike = fnmatch.fnmatchcase(module, wanted_module) and len(parts) == len(wanted_parts)
+        if alike and all(map(fnmatch.fnmatchcase, parts, wanted_parts)):
+            return True
+    return False
 
 
 def _load(name: str) -> Any:

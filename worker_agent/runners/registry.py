@@ -1,6 +1,6 @@
 """Which runners an agent has: ours, set up as the operator says, and those that other packages bring."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -49,11 +49,12 @@ def find_runners(
     callables: Sequence[str] | None = None,
     callables_inside: Sequence[str] = (),
     interpreter: Path | None = None,
+    base_environment: Mapping[str, str] | None = None,
 ) -> Runners:
     """All runners. One of another package that cannot be loaded is left out, with a word in the log."""
     runners = Runners()
     for runner in (
-        ExecRunner(executables),
+        ExecRunner(executables, base_environment),
         PythonRunner(allowed=callables, inside=callables_inside, interpreter=interpreter),
         EchoRunner(),
         SleepRunner(),

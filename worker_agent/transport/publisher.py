@@ -7,11 +7,14 @@ from enum import Enum
 from typing import Final
 
 import aiormq
+import structlog
 from aiormq import spec
 from aiormq.abc import AbstractChannel, AbstractConnection
 
 from schemas.topology import EVENTS_EXCHANGE, EXCHANGES, Exchange
 from worker_agent.transport.connection import Address, Connection, Declare, declared, dispose, open_channel, words_of
+
+log = structlog.get_logger(__name__)
 
 PUBLISH_TIMEOUT_S: Final = 30.0
 
@@ -75,10 +78,12 @@ class Publisher:
             raise RoadError(words_of(error)) from None
         task = asyncio.ensure_future(self._publish(channel, lane, key, body))
         task.add_done_callback(_retrieve)
-        done, _ = await asyncio.wait({task}, timeout=PUBLISH_TIMEOUT_S)
-        if not done:
-            self._discard(raw)
-            raise RoadError("no confirm in time")
+        while not (await asyncio.wait({task}, timeout=PUBLISH_TIMEOUT_S))[0]:
+            # A broker with an alarm (memory, disk) says that it takes nothing: then waiting is all there is to do.
+            if not await _is_blocked(raw):
+                self._discard(raw)
+                raise RoadError("no confirm in time")
+            log.warning("the broker takes nothing: it has a memory or disk alarm", lane=lane.value)
         failure = asyncio.CancelledError() if task.cancelled() else task.exception()
         if failure is not None:
             raise self._road_error(failure, raw, lane)
@@ -114,6 +119,15 @@ class Publisher:
             self._channels.clear()
             self._raw = None
             self._connection.lose()
+
+
+async def _is_blocked(raw: AbstractConnection) -> bool:
+    try:
+        async with asyncio.timeout(0.1):
+            await raw.ready()
+    except TimeoutError:
+        return not raw.is_closed
+    return False
 
 
 def _retrieve(task: "asyncio.Future[None]") -> None:

@@ -187,6 +187,10 @@ async def test_only_what_the_operator_allows_is_started(peer: Peer, start_agent:
     await start_agent(executables=["echo", sys.executable], callables=["math:*"])
     await peer.hear(WorkerOnline)
     forbidden = Command(name="python", parameters={"callable": "os:getcwd"})
+    inside = Command(name="python", parameters={"callable": "math:sqrt.__self__.sqrt", "args": [4]})
+    detour = Command(name="exec", parameters={"argv": [f"{sys.executable}/../../../bin/ls"]})
+    other_path = Command(name="exec", parameters={"argv": ["echo"], "env": {"PATH": "."}})
+    preloaded = Command(name="exec", parameters={"argv": ["echo"], "env": {"LD_PRELOAD": "x.so"}})
     await peer.assign(
         an_attempt(1, 1, Command(name="exec", parameters={"argv": ["ls"]})),
         an_attempt(2, 1, python("pass")),
@@ -198,6 +202,12 @@ async def test_only_what_the_operator_allows_is_started(peer: Peer, start_agent:
     assert (await peer.finished(2)).outcome is Outcome.COMPLETED
     assert (await peer.finished(3)).outcome is Outcome.COMPLETED
     assert "'os:getcwd' is not among the callables" in ((await peer.finished(4)).error or "")
+    commands = {5: inside, 6: detour, 7: other_path, 8: preloaded}
+    await peer.assign(*(an_attempt(task, 1, command) for task, command in commands.items()))
+    assert "is not among the callables" in ((await peer.finished(5)).error or "")
+    assert "is not among the executables" in ((await peer.finished(6)).error or "")
+    assert "may not set PATH" in ((await peer.finished(7)).error or "")
+    assert "may not set LD_PRELOAD" in ((await peer.finished(8)).error or "")
 
 
 async def test_light_functions_run_in_the_agent_where_the_operator_allows_it(
@@ -266,6 +276,15 @@ async def test_a_superseded_attempt_leaves_no_files(peer: Peer, start_agent: Sta
     await peer.hear(WorkerHeartbeat, lambda beat: beat.holds == [])
     await asyncio.gather(*agent._side)
     assert not (tmp_path / "outputs/1").exists()
+
+
+async def test_a_directory_that_holds_files_of_another_farm_is_not_mixed_with_new_ones(
+    joined: Peer, tmp_path: Path
+) -> None:
+    (tmp_path / "outputs/1/1").mkdir(parents=True)
+    (tmp_path / "outputs/1/1/old").write_text("old")
+    await joined.assign(an_attempt(1, 1, python("pass")))
+    assert "is not empty" in ((await joined.finished(1)).error or "")
 
 
 async def test_an_output_directory_that_cannot_be_made_is_named(
