@@ -1,5 +1,6 @@
 """What an agent loses when it dies, when the broker dies, when a disk is full: nothing."""
 
+import asyncio
 import os
 import resource
 import signal
@@ -149,6 +150,8 @@ async def test_the_broker_is_restarted_in_the_middle_of_the_work(
         await peer.assign(an_attempt(1, 1, python(WAITS.format(pipe=str(pipe)))))
         await peer.hear(TaskProgress)
         assert services.rabbitmq is not None
+        # What the broker has just declared it may forget in a crash: have it written down first.
+        await asyncio.to_thread(services.rabbitmq.ctl, "eval", "[dets:sync(Table) || Table <- dets:all()].")
         services.rabbitmq.kill()
         await said(agent, "no connection to the broker")
         pipe.write_text("")
