@@ -97,6 +97,8 @@ def an_agent(name: str, plan: Plan, places: Places, slots: int, coordinator_url:
         # Not on the command line: everybody on the machine can read that.
         "FARMHAND_AGENT_AMQP_URL": places.amqp_url,
     }
+    if token := plan.settings.get("FARMHAND_API_TOKEN"):
+        settings["FARMHAND_AGENT_COORDINATOR_TOKEN"] = token
     return Part(name, argv, {**_inherited(), **settings}, places.logs)
 
 

@@ -27,6 +27,8 @@ BANDS: Final = 20
 _ESCAPED: Final = 1e4
 #: Looking at each step costs as much as the step; the first few are looked at one by one.
 _LOOK_EVERY: Final = 4
+#: Long enough to feel who else is busy on this machine.
+_MEASURE_S: Final = 0.3
 
 Reals = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -98,14 +100,16 @@ def render(
     return picture
 
 
-def affordable_samples(seconds: float = 1.6) -> int:
+def affordable_samples(seconds: float = 1.2) -> int:
     """As many samples as let this machine, busy as it is now, render an average frame in *seconds*: 1 to 4."""
     width = span(1, 3)
     x, y = (CENTER.real + width * np.linspace(-0.5, 0.5, 200), CENTER.imag + width * np.linspace(-0.3, 0.3, 100))
     points = (x[None, :] + 1j * y[:, None]).ravel()
-    began = time.perf_counter()
-    escape_times(points, iterations(width))
-    one = (time.perf_counter() - began) * WIDTH * HEIGHT / points.size
+    began, rounds = time.perf_counter(), 0
+    while (spent := time.perf_counter() - began) < _MEASURE_S:
+        escape_times(points, iterations(width))
+        rounds += 1
+    one = spent / rounds * WIDTH * HEIGHT / points.size
     return next((samples for samples in (4, 3, 2) if one * samples**2 <= seconds), 1)
 
 
