@@ -1,11 +1,12 @@
 """The units of deploy/systemd under a real systemd: hardened as they are, the programs do their work in them."""
 
 import resource
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -23,8 +24,9 @@ UNITS: Final = Path(__file__).parents[2] / "deploy" / "systemd"
 BOOT: Final = (
     "--detach", "--user=root", "--entrypoint=/sbin/init", "--stop-signal=SIGRTMIN+3", "--network=host",
     "--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw", "--tmpfs=/run", "--tmpfs=/run/lock",
-    "--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined",
-    "--env=container=docker",
+    "--cap-add=SYS_ADMIN", "--cap-add=SYS_PTRACE", "--security-opt=seccomp=unconfined",
+    "--security-opt=apparmor=unconfined",
+    "--env=container=docker", "--env=NOTIFY_SOCKET=/etc/farmhand/notify",
 )  # fmt: skip
 
 
@@ -101,14 +103,19 @@ def machine(docker: Engine, contained: Services, tmp_path_factory: pytest.TempPa
     for unit in ("farmhand-coordinator.service", "farmhand-agent.service"):
         mounts.append(f"--volume={UNITS / unit}:/etc/systemd/system/{unit}:ro")
         mounts.append(f"--volume={etc}/limit.conf:/etc/systemd/system/{unit}.d/limit.conf:ro")
-    started = subprocess.run(
-        ["docker", "run", *BOOT, *mounts, provide("coordinator", docker)],
-        env=docker.environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert started.returncode == 0, started.stderr
+    # The first process of a container tells whoever started it that it has booted.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as booted:
+        booted.bind(str(etc / "notify"))
+        booted.settimeout(60)
+        started = subprocess.run(
+            ["docker", "run", *BOOT, *mounts, provide("coordinator", docker)],
+            env=docker.environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert started.returncode == 0, started.stderr
+        while b"READY=1" not in booted.recv(4096).splitlines():
+            pass
     machine = Machine(started.stdout.strip(), docker, f"http://127.0.0.1:{port}")
     try:
-        machine.run("sh", "-c", "systemctl is-system-running --wait >&2 || true")
         machine.run("systemctl", "start", "farmhand-coordinator")
         machine.until_logged("farmhand-coordinator", "coordinator_ready")
         machine.run("systemctl", "start", "farmhand-agent")
@@ -119,8 +126,8 @@ def machine(docker: Engine, contained: Services, tmp_path_factory: pytest.TempPa
 
 
 def a_job(*argv: str) -> JobSpec:
-    task: dict[str, Any] = {"name": "run", "kind": "exec", "commands": [{"name": "exec", "parameters": {"argv": argv}}]}
-    return JobSpec.model_validate({"name": "job", "tasks": [task]})
+    command = {"name": "exec", "parameters": {"argv": list(argv)}}
+    return JobSpec.model_validate({"name": "job", "tasks": [{"name": "run", "kind": "exec", "commands": [command]}]})
 
 
 def test_a_task_runs_with_the_rights_of_the_unit_and_no_more(machine: Machine) -> None:

@@ -141,7 +141,7 @@ def test_stopping_an_agent_leaves_it_time_to_drain(compose: dict[str, Any]) -> N
 
 def test_an_agent_that_was_asked_to_restart_is_started_again() -> None:
     agent = unit("farmhand-agent.service")
-    assert agent["RestartForceExitStatus"] == [str(EXIT_RESTART)]
+    assert agent["RestartForceExitStatus"] == agent["SuccessExitStatus"] == [str(EXIT_RESTART)]
     assert f"{PREFIX}CAN_RESTART=true" in agent["Environment"]
 
 
