@@ -122,7 +122,8 @@ def test_a_task_submitted_over_http_completes_on_the_agent(ready: Farm) -> None:
                     "name": "run",
                     "kind": "exec",
                     "after": ["say"],
-                    "commands": [{"name": "exec", "parameters": {"argv": ["sh", "-c", "touch made && id -un"]}}],
+                    "upload": ["made"],
+                    "commands": [{"name": "exec", "parameters": {"argv": ["sh", "-c", "echo work >made && id -un"]}}],
                 },
             ],
         }
@@ -134,6 +135,7 @@ def test_a_task_submitted_over_http_completes_on_the_agent(ready: Farm) -> None:
         tasks = client.tasks(job).items
         assert [(task.name, task.state) for task in tasks] == [("say", "completed"), ("run", "completed")]
         assert "".join(part.text for part in client.follow_log(tasks[1].id)) == "farmhand\n"
+        assert client.output(tasks[1].id, 1, "made") == b"work\n"
     files = ready.compose("exec", "-T", "agent", "find", "/srv/farm", "-name", "made", "-user", "farmhand").split()
     assert len(files) == 1
 
