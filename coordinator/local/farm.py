@@ -5,6 +5,7 @@ raises an error that quotes the log of the one that does not; nothing outlives `
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
@@ -102,7 +103,7 @@ class LocalFarm:
             kept = None if self.plan.directory is None else self.path / "services"
             wanted = Wanted(directory=kept, durable=self.plan.durable, plugins=(MANAGEMENT, EVENT_EXCHANGE))
             self.services = Services(wanted, say=self._say)
-            await self.services.__aenter__()
+            await self._start_services()
             self._say("RabbitMQ and Postgres answer")
             await migrate(self.services.database_url)
             names = [self._new_coordinator() for _ in range(self.plan.coordinators)]
@@ -237,8 +238,21 @@ class LocalFarm:
     def _places(self) -> Places:
         return Places(self.path, self.published, self.services.database_url, self.services.amqp_url)
 
+    async def _start_services(self) -> None:
+        starting = asyncio.create_task(asyncio.to_thread(self.services.start))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # A server that is killed is not waited for any longer.
+            while not starting.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.to_thread(self._kill_services)
+                    await asyncio.wait([starting], timeout=_LOOK_EVERY_S)
+            starting.exception()
+            raise
+
     def _kill_services(self) -> None:
-        """They are thrown away: no need to let them put their things in order."""
+        """End them as a power cut would: fit for those that are thrown away, and for those that do not serve yet."""
         for server in (self.services.rabbitmq, self.services.postgres):
             if server is not None:
                 server.kill()

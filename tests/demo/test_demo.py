@@ -82,10 +82,11 @@ def test_the_demo_loses_an_agent_and_still_ends_well(place: Path, watch: Watch) 
     assert all(character.isprintable() or character == "\n" for character in output), "control codes without a terminal"
 
 
-def test_ctrl_c_ends_the_demo_and_all_that_it_started(place: Path, watch: Watch) -> None:
+@pytest.mark.parametrize("moment", ["starting RabbitMQ", "tasks done"])
+def test_ctrl_c_ends_the_demo_and_all_that_it_started(place: Path, watch: Watch, moment: str) -> None:
     with start_demo(place, "--no-kill") as demo:
         assert demo.stdout is not None
-        begun = list(itertools.takewhile(lambda line: "tasks done" not in line, demo.stdout))
+        begun = list(itertools.takewhile(lambda line: moment not in line, demo.stdout))
         demo.send_signal(signal.SIGINT)
         rest, _ = demo.communicate()
     assert demo.returncode == 130, "".join(begun) + rest
