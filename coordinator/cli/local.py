@@ -1,6 +1,7 @@
 """`farmhand up` and `farmhand demo`: a whole farm on this machine."""
 
 import importlib.util
+import inspect
 import os
 import re
 from collections.abc import Sequence
@@ -20,8 +21,10 @@ _HIGHEST_PORT: Final = 65535
 
 def register(app: typer.Typer) -> None:
     """Add both commands to *app*."""
-    app.command("up")(up)
-    app.command("demo")(demo)
+    for name, function in (("up", up), ("demo", demo)):
+        # Examples keep their lines.
+        text = inspect.cleandoc(function.__doc__ or "").replace("Examples:\n", "\b\nExamples:\n")
+        app.command(name, help=text)(function)
 
 
 def up(
@@ -38,6 +41,11 @@ def up(
     """Run a farm on this machine: RabbitMQ, Postgres, a coordinator and agents.
 
     Data stays where it is; the next start finds it again. Ctrl-C or SIGTERM stops all of it.
+
+    Examples:
+      farmhand up
+      farmhand up --agents 2 --slots 4 --data-dir /srv/farm
+      FARMHAND_API_TOKEN=... farmhand up --http 0.0.0.0:8600
     """
     host, port = _place(http)
     _need(coordinator=_COORDINATOR)
@@ -66,7 +74,12 @@ def demo(
     no_kill: Annotated[bool, typer.Option("--no-kill", help="Leave all agents alive.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the farm's directory: its logs and its database.")] = False,
 ) -> int:
-    """Watch a farm render an animation, lose one of its three agents on the way, and finish all the same."""
+    """Watch a farm render an animation, lose one of its three agents on the way, and finish all the same.
+
+    Examples:
+      farmhand demo
+      farmhand demo --frames 12 --out /tmp/pictures
+    """
     _need(coordinator=_COORDINATOR, demo=("numpy", "PIL"))
     from rich.console import Console  # noqa: PLC0415 - help does not need it
 

@@ -1,6 +1,7 @@
 """A farm on this machine for real use: it keeps its data, and starts again what ends by itself."""
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,6 +58,12 @@ async def run(options: Options, say: Say) -> int:
     Raises:
         LocalServiceError: it does not start; nothing is left running.
     """
+    settings = _given_settings()
+    if not _is_loopback(options.http_host) and "FARMHAND_API_TOKEN" not in settings:
+        raise LocalServiceError(
+            f"{options.http_host} can be reached from other machines, and whoever reaches it can run programs here: "
+            "set FARMHAND_API_TOKEN to a secret first"
+        )
     plan = Plan(
         agents=options.agents,
         slots=options.slots,
@@ -64,7 +71,7 @@ async def run(options: Options, say: Say) -> int:
         http_host=options.http_host,
         http_port=options.http_port,
         drain_s=_DRAIN_S,
-        settings=_given_settings(),
+        settings=settings,
         agent_settings={"FARMHAND_AGENT_CAN_RESTART": "true"},
     )
     if not is_free(options.http_port):
@@ -167,6 +174,13 @@ def _given_settings() -> dict[str, str]:
     if settings.api_token is not None:
         given["api_token"] = settings.api_token.get_secret_value()
     return {f"FARMHAND_{name.upper()}": str(value) for name, value in given.items()}
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _without_password(url: str) -> str:

@@ -113,3 +113,8 @@ def test_a_place_that_cannot_be_is_a_wrong_word(place: Path, http: str) -> None:
     assert up.returncode == 2
     assert "HOST:PORT" in said
     assert len(said.splitlines()) == 1
+
+
+def test_a_farm_that_others_can_reach_needs_a_token(place: Path, watch: Watch) -> None:
+    assert "FARMHAND_API_TOKEN" in refused(start_up(place, free_port(), f"--http=0.0.0.0:{free_port()}"))
+    assert watch.still_running() == []
