@@ -3,6 +3,8 @@ PYTHON ?= python3
 UV ?= uv
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+# Tests mostly wait; tests/conftest.py says how many processes.
+PARALLEL := -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help ready demo test test-all test-containers check lint bench fmt lock hooks clean
@@ -19,10 +21,10 @@ demo: ready ## Run a small farm on this machine: real broker, real database, thr
 	@$(BIN)/farmhand demo
 
 test: lint ## Check the code, then test it on real services; all that must pass before a change lands
-	@$(PYTEST) -m "not extensive"
+	@$(PYTEST) $(PARALLEL) -m "not extensive"
 
 test-all: lint ## All tests, those that take minutes too
-	@$(PYTEST)
+	@$(PYTEST) $(PARALLEL)
 
 test-containers: ready ## The integration tests once more, on servers in containers
 	@$(BIN)/python -m tests.containers

@@ -5,6 +5,7 @@ no test may stop. A test that kills servers starts its own with `own_services`.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -19,6 +20,12 @@ from tests.support.budget import Budget
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Budget(), "farmhand-budget")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Tests mostly wait, so three processes use two cores well; one where they would share a virtual host."""
+    alone = os.environ.get("FARMHAND_AMQP_URL") and not os.environ.get("FARMHAND_TEST_MANAGEMENT_URL")
+    return 1 if alone else 3
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

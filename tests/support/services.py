@@ -1,8 +1,9 @@
 """Real Postgres and RabbitMQ for the tests: a fresh database and a fresh virtual host for each test that asks.
 
-`FARMHAND_DATABASE_URL` and `FARMHAND_AMQP_URL` name servers to use; else private ones are started
-(`coordinator.local`). `FARMHAND_TEST_SERVICES=containers` insists on containers, of the images that
-`FARMHAND_POSTGRES_IMAGE` and `FARMHAND_RABBITMQ_IMAGE` name.
+`FARMHAND_DATABASE_URL` and `FARMHAND_AMQP_URL` name servers to use, `FARMHAND_TEST_MANAGEMENT_URL` the management
+interface of that broker (then each test has a virtual host of its own, and tests may run beside one another); else
+private servers are started (`coordinator.local`). `FARMHAND_TEST_SERVICES=containers` insists on containers, of the
+images that `FARMHAND_POSTGRES_IMAGE` and `FARMHAND_RABBITMQ_IMAGE` name.
 """
 
 import contextlib
@@ -72,8 +73,9 @@ def name_of(url: str) -> str:
 async def virtual_host(amqp_url: str, management_url: str | None) -> AsyncIterator[str]:
     """A virtual host of its own on the broker.
 
-    On a broker that was given there is no management: then the given one, with our queues empty.
+    On a broker that was given without its management interface: the given one, with our queues empty.
     """
+    management_url = management_url or os.environ.get("FARMHAND_TEST_MANAGEMENT_URL")
     if management_url is None:
         await _purge(amqp_url)
         yield amqp_url

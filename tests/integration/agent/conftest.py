@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import pytest
 
 from tests.integration.agent import launch
 from tests.integration.agent.peer import Peer
+from tests.support import agents
 from worker_agent.agent import Agent
 from worker_agent.config import Settings, load
-from worker_agent.journal import Journal
 
 NAME = "node-1"
 
@@ -75,20 +75,9 @@ async def start_agent(settings: Callable[..., Settings]) -> AsyncIterator[StartA
     async with AsyncExitStack() as stack:
 
         async def start(**more: Any) -> Agent:
-            return await stack.enter_async_context(running(settings(**more)))
+            return await stack.enter_async_context(agents.running(settings(**more)))
 
         yield start
-
-
-@asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Agent]:
-    agent = Agent(settings, Journal(settings.data))
-    life = asyncio.create_task(agent.run())
-    try:
-        yield agent
-    finally:
-        agent.abort(0)
-        await life
 
 
 @pytest.fixture

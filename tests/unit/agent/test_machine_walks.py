@@ -5,15 +5,15 @@ from typing import Any
 from hypothesis import settings, strategies
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from schemas.task import Judged, Outcome, Phase, Revocation, TaskFinished, Verdict
+from schemas.task import Held, Judged, Outcome, Phase, Revocation, TaskFinished, Verdict
 from schemas.worker import Duty, RequestedState, RequestState, Welcome
 from tests.unit.agent.builders import SERVER_TIME, an_attempt
 from worker_agent.machine import Machine
 from worker_agent.plan import Plan, Ref, Work
 
 SLOTS = 3
-TASKS = strategies.integers(1, 6)
-ATTEMPTS = strategies.integers(1, 3)
+#: One time in six.
+SELDOM = strategies.integers(0, 5).map(lambda number: number == 5)
 
 
 class Books:
@@ -57,6 +57,7 @@ class Books:
 class AgentWalk(RuleBasedStateMachine):
     """Whatever comes in whatever order, the books are right."""
 
+    known: Bundle[Ref] = Bundle("known")
     running: Bundle[Ref] = Bundle("running")
 
     @initialize()
@@ -64,19 +65,28 @@ class AgentWalk(RuleBasedStateMachine):
         self.books = Books()
         self.ran: set[Ref] = set()
         self.barred: set[Ref] = set()
-        self.verdict_due: set[Ref] = set()
         self.epoch = 0
         self.now_s = 0.0
+        self.task = 0
         self._begin()
+        self._welcome([])
 
     def _begin(self) -> None:
         self.machine = Machine(SLOTS, can_restart=True)
         self.live: dict[Ref, Work] = {}
         self.gone = False
         self.machine.recover(*self.books.recovered())
+        self.machine.on_joined()
         self._carry_out()
 
-    def _carry_out(self) -> list[Ref]:
+    def _welcome(self, keep: list[Held]) -> Any:
+        self.epoch += 1
+        self.machine.on_welcome(
+            Welcome(epoch=self.epoch, heartbeat_s=5, lease_s=30, server_time=SERVER_TIME, keep=list(keep))
+        )
+        return self._carry_out()
+
+    def _carry_out(self) -> Any:
         plan = self.machine.take_plan()
         self.books.apply(plan)
         for work in plan.runs:
@@ -86,100 +96,119 @@ class AgentWalk(RuleBasedStateMachine):
             self.ran.add(work.ref)
             self.live[work.ref] = work
         for work in plan.sends:
-            assert work.report is not None
-            self.verdict_due.add(work.ref)
+            assert work.report is not None, "only what has ended is reported"
         for stop in plan.stops:
             assert stop.work.ref in self.live, "only what runs is stopped"
         if plan.exit_code is not None:
             self.gone = True
-        return [work.ref for work in plan.runs]
+        return multiple(*[work.ref for work in plan.runs])
 
-    @rule(target=running, task=TASKS, attempt=ATTEMPTS, slots=strategies.integers(1, SLOTS), back=strategies.booleans())
-    def assign(self, task: int, attempt: int, slots: int, *, back: bool) -> Any:
-        epoch = max(0, self.epoch - 1) if back else self.epoch
-        self.machine.on_assign(epoch, [an_attempt(task, attempt, slots=slots)])
-        return multiple(*self._carry_out())
+    # --- the coordinator -------------------------------------------------------------------------------------
 
-    @rule(target=running)
-    def join(self) -> Any:
-        self.machine.on_joined()
-        return multiple(*self._carry_out())
+    @rule(target=known)
+    def plan_a_task(self) -> Ref:
+        self.task += 1
+        return (self.task, 1)
 
-    @rule(target=running, new_epoch=strategies.booleans(), keep_all=strategies.booleans())
-    def welcome(self, *, new_epoch: bool, keep_all: bool) -> Any:
-        self.epoch += new_epoch or self.epoch == 0
-        keep = [held for held in self.machine.holds() if keep_all]
-        self.machine.on_welcome(
-            Welcome(epoch=self.epoch, heartbeat_s=5, lease_s=30, server_time=SERVER_TIME, keep=list(keep))
-        )
-        return multiple(*self._carry_out())
+    @rule(target=known, ref=known)
+    def plan_another_attempt(self, ref: Ref) -> Ref:
+        return (ref[0], ref[1] + 1)
 
-    @rule()
-    def reset(self) -> None:
-        self.machine.on_reset()
+    @rule(target=running, ref=known, slots=strategies.integers(1, SLOTS), old=SELDOM)
+    def assign(self, ref: Ref, slots: int, *, old: bool) -> Any:
+        self.machine.on_assign(self.epoch - old, [an_attempt(*ref, slots=slots)])
+        return self._carry_out()
+
+    @rule(ref=known, really=SELDOM)
+    def revoke(self, ref: Ref, *, really: bool) -> None:
+        if really:
+            if ref not in self.books.rows:
+                self.barred.add(ref)
+            self.machine.on_revoke([Revocation(task=ref[0], attempt=ref[1], reason="walk", grace_s=1)])
+            self._carry_out()
+
+    @rule(ref=known, verdict=strategies.sampled_from(list(Verdict)))
+    def judge(self, ref: Ref, verdict: Verdict) -> None:
+        self.machine.on_verdicts([Judged(task=ref[0], attempt=ref[1], verdict=verdict)])
         self._carry_out()
 
-    @rule(task=TASKS, attempt=ATTEMPTS)
-    def revoke(self, task: int, attempt: int) -> None:
-        ref = (task, attempt)
-        if ref not in self.books.rows:
-            self.barred.add(ref)
-        self.machine.on_revoke([Revocation(task=task, attempt=attempt, reason="walk", grace_s=1)])
+    @rule(state=strategies.sampled_from(list(RequestedState)), lazy=strategies.booleans(), really=SELDOM)
+    def request(self, state: RequestedState, *, lazy: bool, really: bool) -> None:
+        self.machine.on_request(RequestState(state=state if really else RequestedState.AWAKE, lazy=lazy))
         self._carry_out()
+
+    @rule(target=running, keep_all=strategies.booleans(), same=strategies.booleans())
+    def welcome(self, *, keep_all: bool, same: bool) -> Any:
+        self.epoch -= same
+        return self._welcome(self.machine.holds() if keep_all else [])
+
+    @rule(really=SELDOM)
+    def reset(self, *, really: bool) -> None:
+        if really:
+            self.machine.on_reset()
+            self._carry_out()
+
+    # --- the agent -------------------------------------------------------------------------------------------
 
     @rule(target=running, ref=consumes(running), outcome=strategies.sampled_from([Outcome.COMPLETED, Outcome.FAILED]))
     def end(self, ref: Ref, outcome: Outcome) -> Any:
         if self.live.pop(ref, None) is None:
             return multiple()
         self.machine.on_ended(TaskFinished(task=ref[0], attempt=ref[1], outcome=outcome))
-        return multiple(*self._carry_out())
+        return self._carry_out()
 
     @rule(target=running, ref=consumes(running))
     def stopped(self, ref: Ref) -> Any:
         work = self.live.get(ref)
         if work is None or work.phase is not Phase.STOPPING:
-            return multiple(ref)
+            return ref
         del self.live[ref]
         self.machine.on_stopped(TaskFinished(task=ref[0], attempt=ref[1], outcome=Outcome.INTERRUPTED))
-        return multiple(*self._carry_out())
+        return self._carry_out()
 
-    @rule(task=TASKS, attempt=ATTEMPTS, verdict=strategies.sampled_from(list(Verdict)))
-    def judge(self, task: int, attempt: int, verdict: Verdict) -> None:
-        self.machine.on_verdicts([Judged(task=task, attempt=attempt, verdict=verdict)])
+    @rule(ref=known)
+    def promoted(self, ref: Ref) -> None:
+        self.machine.on_promoted(ref)
         self._carry_out()
 
-    @rule(task=TASKS, attempt=ATTEMPTS)
-    def promoted(self, task: int, attempt: int) -> None:
-        self.machine.on_promoted((task, attempt))
-        self._carry_out()
-
-    @rule(state=strategies.sampled_from(list(RequestedState)), lazy=strategies.booleans())
-    def request(self, state: RequestedState, *, lazy: bool) -> None:
-        self.machine.on_request(RequestState(state=state, lazy=lazy))
-        self._carry_out()
+    @rule(really=SELDOM)
+    def join_again(self, *, really: bool) -> None:
+        if really:
+            self.machine.on_joined()
+            self._carry_out()
 
     @rule(target=running, by_s=strategies.floats(0.1, 60))
     def tick(self, by_s: float) -> Any:
         self.now_s += by_s
         self.machine.on_tick(self.now_s)
-        return multiple(*self._carry_out())
+        return self._carry_out()
 
     @rule(confirmed=strategies.booleans())
-    def goodbye(self, *, confirmed: bool) -> None:
+    def say_goodbye(self, *, confirmed: bool) -> None:
         self.machine.on_patience_over()
         self._carry_out()
         if self.machine.leaving and not self.machine.unfinished:
             self.machine.on_goodbye_sent(confirmed=confirmed)
             self._carry_out()
 
-    @rule()
-    def die(self) -> None:
-        self._begin()
+    @rule(really=SELDOM)
+    def die(self, *, really: bool) -> None:
+        if really or self.gone:
+            self._begin()
+
+    # --- always ----------------------------------------------------------------------------------------------
 
     @invariant()
     def slots_are_never_exceeded(self) -> None:
         if hasattr(self, "live"):
             assert sum(work.slots for work in self.live.values()) <= SLOTS
+
+    @invariant()
+    def what_can_start_does_not_wait(self) -> None:
+        if hasattr(self, "live") and self.machine.welcomed and not self.machine.leaving:
+            free = SLOTS - sum(work.slots for work in self.live.values())
+            waiting = self.machine._hands._waiting
+            assert not waiting or waiting[0].slots > free
 
     @invariant()
     def what_runs_is_listed(self) -> None:
@@ -202,4 +231,4 @@ class AgentWalk(RuleBasedStateMachine):
 
 
 TestAgentWalk = AgentWalk.TestCase
-TestAgentWalk.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestAgentWalk.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)

@@ -1,0 +1,2 @@
+-- What operators and schedules ask of workers.
+SELECT 1;

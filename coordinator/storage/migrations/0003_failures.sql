@@ -1,0 +1,2 @@
+-- Failures, blocklists, worker health.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Limits, licences, fair share, pauses.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Exclusive tasks and their leases.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Schedules, templates, dynamic tasks, retention.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Machine statistics as time series.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Tokens and roles.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Deadlines, maximum run times, no-progress time-outs.
+SELECT 1;

@@ -1,0 +1,54 @@
+"""Each page about a rule shows one example: here it is run, on a farm with real agents."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from coordinator.cli.program import run
+from tests.support import agents, examples
+from tests.support.farm import free_port, running
+from worker_agent import config
+
+PAGES = sorted((Path(__file__).parents[3] / "docs" / "rules").glob("*.md"))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+async def test_the_example_of_a_page_does_what_it_shows(
+    path: Path,
+    database_url: str,
+    amqp_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    page = examples.read(path)
+    assert page.typed, f"{path.name} shows no example"
+    for name, text in page.files.items():
+        (tmp_path / name).write_text(text)
+    port = free_port()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FARMHAND_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("FARMHAND_ACTOR", "ana@desk")
+    monkeypatch.setenv("COLUMNS", "160")
+    async with AsyncExitStack() as stack:
+        farm = await stack.enter_async_context(running(database_url, amqp_url, http_port=port, **page.settings))
+        for number in range(1, page.agents + 1):
+            home = tmp_path / f"node-{number}"
+            fields = {
+                "worker": home.name,
+                "amqp_url": amqp_url,
+                "coordinator_url": f"http://127.0.0.1:{port}",
+                "slots": page.slots,
+                "data_dir": home / "data",
+                "output_root": tmp_path / "outputs",
+                "publish_root": tmp_path / "published",
+            }
+            await stack.enter_async_context(agents.running(config.load(None, fields)))
+        await farm.until("SELECT count(*) = $1 FROM workers WHERE connection = 'online'", page.agents)
+        for typed in page.typed:
+            capfd.readouterr()
+            code = await asyncio.to_thread(run, typed.words)
+            wrong = typed.differs(code, *capfd.readouterr())
+            assert wrong is None, wrong

@@ -1,0 +1,82 @@
+"""Examples in the documents, run as they stand.
+
+A page's blocks of code with the language `console` are run in order: each line that begins with `$ ` is a command line
+of `farmhand` (a trailing `# exit 3` is its expected exit code, else 0), the lines after it are what it must print.
+`...` in a line stands for anything, a line of `...` alone for any lines; blanks count as one. A block whose language is
+followed by a file name (```` ```yaml shot.yaml ````) is that file. A line `<!-- farm: agents=2 slots=1 -->` says on
+what farm the page's examples run; other words there are settings of the coordinator.
+"""
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+_BLOCK: Final = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FARM: Final = re.compile(r"^<!-- farm: (.*) -->$", re.MULTILINE)
+_EXIT: Final = re.compile(r"\s+# exit (\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A command as a reader would type it, and what he would see."""
+
+    words: list[str]
+    code: int
+    shown: list[str]
+
+    def differs(self, code: int, output: str, errors: str) -> str | None:
+        """What is wrong with the *output* and exit *code* of a run, None when it is as shown; *errors* only explain."""
+        if code != self.code:
+            return f"`{shlex.join(self.words)}` exits with {code}, not {self.code}:\n{output}{errors}"
+        pattern = "\n".join(_line(line) for line in self.shown).replace("\n<any>", "(?:\n.*)*").replace("<any>", ".*")
+        lines = "\n".join(" ".join(line.split()) for line in output.strip().splitlines())
+        if re.fullmatch(pattern, lines, re.DOTALL):
+            return None
+        return f"`{shlex.join(self.words)}` is shown to print\n" + "\n".join(self.shown) + f"\nbut prints\n{lines}"
+
+
+@dataclass(slots=True)
+class Page:
+    """What a page asks for."""
+
+    agents: int = 1
+    slots: int = 2
+    settings: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    typed: list[Typed] = field(default_factory=list)
+
+
+def read(path: Path) -> Page:
+    """The examples of the page at *path*."""
+    text, page = path.read_text(), Page()
+    for name, _, value in (word.partition("=") for line in _FARM.findall(text) for word in line.split()):
+        if name in ("agents", "slots"):
+            setattr(page, name, int(value))
+        else:
+            page.settings[name] = value
+    for language, name, body in _BLOCK.findall(text):
+        if name:
+            page.files[name] = body
+        elif language == "console":
+            page.typed += _session(body)
+    return page
+
+
+def _session(body: str) -> list[Typed]:
+    typed: list[Typed] = []
+    for line in body.splitlines():
+        if line.startswith("$ "):
+            code = _EXIT.search(line)
+            words = shlex.split(_EXIT.sub("", line[2:]))
+            if words[0] != "farmhand":
+                raise ValueError(f"only farmhand can be run here: {line}")
+            typed.append(Typed(words[1:], int(code[1]) if code else 0, []))
+        else:
+            typed[-1].shown.append(" ".join(line.split()))
+    return typed
+
+
+def _line(shown: str) -> str:
+    return "<any>" if shown == "..." else re.escape(shown).replace(re.escape("..."), ".*")
