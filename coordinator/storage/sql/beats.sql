@@ -1,7 +1,7 @@
 -- name: beat
 -- Heartbeats take no lock: they write this table only, and only forward.
 UPDATE worker_liveness l
-   SET last_seen_at = clock_timestamp(), last_seq = b.seq, stats = coalesce(b.stats::jsonb, l.stats),
+   SET last_seen_at = farm_now(), last_seq = b.seq, stats = coalesce(b.stats::jsonb, l.stats),
        open_sessions = b.open_sessions, last_activity_at = coalesce(b.last_activity_at, l.last_activity_at)
   FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::timestamptz[])
        AS b(worker_id, epoch, seq, stats, open_sessions, last_activity_at)
@@ -27,7 +27,7 @@ ON CONFLICT (task_id, attempt) DO UPDATE
    SET bytes = log_sizes.bytes + excluded.bytes, truncated = log_sizes.bytes + excluded.bytes >= $6;
 
 -- name: coordinator_here
-INSERT INTO coordinators (id, software, listening_since) VALUES ($1, $2, clock_timestamp())
+INSERT INTO coordinators (id, software, listening_since) VALUES ($1, $2, farm_now())
 ON CONFLICT (id) DO UPDATE
    SET software = excluded.software, started_at = excluded.started_at, seen_at = excluded.seen_at,
        listening_since = excluded.listening_since;
@@ -35,12 +35,12 @@ ON CONFLICT (id) DO UPDATE
 -- name: coordinator_alive
 -- $2: its ear was interrupted since it last said so, and silence counts from now.
 UPDATE coordinators
-   SET seen_at = clock_timestamp(),
-       listening_since = CASE WHEN $2 THEN clock_timestamp() ELSE listening_since END
+   SET seen_at = farm_now(),
+       listening_since = CASE WHEN $2 THEN farm_now() ELSE listening_since END
  WHERE id = $1;
 
 -- name: coordinator_gone
-DELETE FROM coordinators WHERE id = $1 OR seen_at < clock_timestamp() - interval '1 day';
+DELETE FROM coordinators WHERE id = $1 OR seen_at < farm_now() - interval '1 day';
 
 -- name: keep_log_partitions
 SELECT keep_log_partitions($1, $2);

@@ -93,4 +93,4 @@ SELECT a.task_id AS task, a.attempt, a.state, a.ending
 -- The sweep sends again after 2, 4, … 64 s; twice that without it means that the sweep does not run.
 SELECT a.task_id AS task, a.attempt, a.worker_id AS worker, a.sent_at
   FROM attempts a JOIN workers w ON w.id = a.worker_id
- WHERE a.state = 'assigned' AND w.connection = 'online' AND a.sent_at < clock_timestamp() - interval '130 seconds';
+ WHERE a.state = 'assigned' AND w.connection = 'online' AND a.sent_at < farm_now() - interval '130 seconds';

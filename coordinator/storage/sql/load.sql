@@ -1,7 +1,7 @@
 -- name: begin
 -- The farm's lock, then the time: one transaction at a time changes jobs, tasks and attempts.
 WITH locked AS MATERIALIZED (SELECT pg_advisory_xact_lock($1))
-SELECT clock_timestamp() AS now FROM locked;
+SELECT farm_now() AS now FROM locked;
 
 -- name: workers
 SELECT w.*, l.last_seen_at
@@ -13,14 +13,14 @@ SELECT count(*) FROM workers WHERE connection IN ('online', 'suspect');
 
 -- name: listening_since
 -- Since when every coordinator that is alive hears the workers; null when none has said so.
-SELECT max(listening_since) FROM coordinators WHERE seen_at > clock_timestamp() - interval '45 seconds';
+SELECT max(listening_since) FROM coordinators WHERE seen_at > farm_now() - interval '45 seconds';
 
 -- name: silent_workers
 -- $1: seconds of silence that are worth a look.
 SELECT w.id
   FROM workers w JOIN worker_liveness l ON l.worker_id = w.id
  WHERE w.connection IN ('online', 'suspect')
-   AND l.last_seen_at < clock_timestamp() - make_interval(secs => $1);
+   AND l.last_seen_at < farm_now() - make_interval(secs => $1);
 
 -- name: known_kinds
 SELECT DISTINCT kind FROM workers, unnest(kinds) AS kind;

@@ -59,7 +59,7 @@ SELECT t.id, t.job_id AS job, s.name, s.is_array, t.id - s.first_task AS index,
        c.kind, c.queue, t.state, t.priority, t.run, t.attempt, t.accepted_attempt, t.failures, t.losses, t.not_before,
        t.reason, t.changed_at, a.worker_id AS worker, a.done, a.total, a.activity, a.error,
        c.id AS class_id, s.body::text AS spec, t.failed_on, t.retries, t.unmet,
-       clock_timestamp() AS now
+       farm_now() AS now
 FROM tasks t
 JOIN specs s ON s.id = t.spec_id
 JOIN groups g ON g.id = t.group_id
@@ -312,7 +312,7 @@ WHERE id = $1
 SELECT id, software, started_at, seen_at FROM coordinators ORDER BY id LIMIT 100
 
 -- name: now
-SELECT clock_timestamp() AS now
+SELECT farm_now() AS now
 
 -- name: count_workers
 SELECT w.connection, w.duty, w.protocol, count(*) AS workers, sum(w.slots)::bigint AS slots,

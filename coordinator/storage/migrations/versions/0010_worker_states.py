@@ -2,10 +2,10 @@
 
 from coordinator.storage.migrations.script import run
 
-revision = "0002"
-down_revision = "0001"
+revision = "0010"
+down_revision = "0009"
 
 
 def upgrade() -> None:
     """Run the SQL beside it."""
-    run("0002_worker_states.sql")
+    run("0010_worker_states.sql")
