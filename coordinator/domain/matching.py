@@ -3,13 +3,18 @@
 A worker serves its queues in order: whatever waits in the first comes before all in the second. Within a queue: job
 priority, task priority, age. Work spreads: the worker with most free slots is next. A task goes to a worker that
 failed it before only when no other can run it.
+
+Each rule is a `yield` in one of the generators here: `misfits` (a worker and a class), `shortage` (what is left on it),
+`withheld` (a group), `averse` (a worker and a task), and `worker.unwilling`. Assignment asks whether there is any
+reason, `explain` asks for all of them; so both always say the same.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heapreplace
 from typing import Final
 
+from coordinator.domain.why import Reason
 from coordinator.domain.worker import Worker, takes_work
 
 #: As many tasks are placed in one go, at most; the rest follows at once in the next transaction.
@@ -79,6 +84,7 @@ class Group:
     class_id: int
     job_priority: int
     ready: int
+    canceling: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +103,47 @@ class Candidate:
         return (-self.job_priority, -self.priority, self.task_id)
 
 
+def misfits(worker: Worker, need: TaskClass) -> Iterator[Reason]:
+    """Why *worker* could not run tasks of this class, were it free and awake: all that it lacks."""
+    if need.queue not in worker.queues:
+        yield Reason.NO_QUEUE
+    if need.kind not in worker.kinds:
+        yield Reason.NO_KIND
+    if need.zone is not None and need.zone != worker.zone:
+        yield Reason.NO_ZONE
+    if not need.tags.issubset(worker.tags):
+        yield Reason.NO_TAG
+    if not need.labels.issubset(worker.labels):
+        yield Reason.NO_LABEL
+    if not Free(worker.slots, worker.cpus, worker.memory_mb, worker.gpus).fits(need):
+        yield Reason.TOO_BIG
+
+
 def eligible(worker: Worker, need: TaskClass) -> bool:
-    """Whether *worker* could run tasks of this class at all, were it free and awake."""
-    return (
-        need.queue in worker.queues
-        and need.kind in worker.kinds
-        and need.tags.issubset(worker.tags)
-        and need.labels.issubset(worker.labels)
-        and (need.zone is None or need.zone == worker.zone)
-        and Free(worker.slots, worker.cpus, worker.memory_mb, worker.gpus).fits(need) > 0
-    )
+    """Whether *worker* could run tasks of this class at all, were it free and awake: nothing in `misfits`."""
+    return next(misfits(worker, need), None) is None
+
+
+def shortage(free: Free, need: TaskClass) -> Iterator[Reason]:
+    """Why what is left on a worker is not enough: it has room exactly when `Free.fits` says so."""
+    if free.slots < need.slots:
+        yield Reason.BUSY
+    elif not free.fits(need):
+        yield Reason.RESOURCES
+
+
+def withheld(group: Group) -> Iterator[Reason]:
+    """Why the tasks of a group are passed over, whoever may be free."""
+    if group.canceling:
+        yield Reason.CANCELING
+
+
+def averse(worker: Worker, need: TaskClass, failed_on: Collection[str], everyone: Iterable[Worker]) -> Iterator[Reason]:
+    """Why this worker is not to have a task that *failed_on* some: it did there, and another one can try."""
+    if worker.id in failed_on and any(
+        other.id not in failed_on and takes_work(other) and eligible(other, need) for other in everyone
+    ):
+        yield Reason.FAILED_HERE
 
 
 @dataclass(slots=True)
@@ -143,7 +180,7 @@ def plan(groups: Iterable[Group], offered: Sequence[Offer], *, most: int = MOST_
             room[need.id] = min(most, room.get(need.id, 0) + offer.free.fits(need))
     by_class: dict[int, list[Group]] = {}
     for group in groups:
-        if group.ready > 0 and group.class_id in room:
+        if group.ready > 0 and group.class_id in room and next(withheld(group), None) is None:
             by_class.setdefault(group.class_id, []).append(group)
     looks: dict[int, int] = {}
     for class_id, candidates in by_class.items():
@@ -208,8 +245,6 @@ def _first_allowed(
     """Where the best task in *queue* (best last) stands that this worker may have."""
     for index in range(len(queue) - 1, -1, -1):
         failed_on = queue[index].failed_on
-        if worker.id not in failed_on:
-            return index
-        if not any(other.id not in failed_on and takes_work(other) and eligible(other, need) for other in everyone):
+        if not failed_on or next(averse(worker, need, failed_on, everyone), None) is None:
             return index
     return None

@@ -5,13 +5,14 @@
 Busy is not a state (it is "holds attempts"); not hearing is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
 from coordinator.domain.outcome import Refused
+from coordinator.domain.why import Reason
 
 
 class Connection(StrEnum):
@@ -114,10 +115,29 @@ def fulfilled(requested: str, duty: Duty) -> bool:
     return {"awake": Duty.AWAKE, "asleep": Duty.ASLEEP, "drain": Duty.DRAINING}.get(requested) == duty
 
 
+#: Why a worker of this duty takes nothing; awake is no reason.
+_RESTING: Final[Mapping[Duty, Reason]] = {
+    Duty.ASLEEP: Reason.ASLEEP,
+    Duty.DRAINING: Reason.DRAINING,
+    Duty.ERROR: Reason.UNWELL,
+    Duty.TESTING: Reason.STARTING,
+    Duty.STARTING: Reason.STARTING,
+    Duty.QUARANTINED: Reason.QUARANTINED,
+}
+
+
+def unwilling(worker: Worker) -> Iterator[Reason]:
+    """Why it may not be given anything at all just now: all that is against it."""
+    if worker.connection is Connection.SUSPECT:
+        yield Reason.SUSPECT
+    elif worker.connection is not Connection.ONLINE:
+        yield Reason.GONE
+    if worker.duty is not Duty.AWAKE:
+        yield _RESTING[worker.duty]
+    if worker.requested_state not in (None, "awake"):
+        yield Reason.ASKED_TO_STOP
+
+
 def takes_work(worker: Worker) -> bool:
-    """Whether it may be given anything at all: online, awake, and nobody has asked it to stop."""
-    return (
-        worker.connection is Connection.ONLINE
-        and worker.duty is Duty.AWAKE
-        and worker.requested_state in (None, "awake")
-    )
+    """Whether it may be given anything at all: nothing in `unwilling` is against it."""
+    return next(unwilling(worker), None) is None

@@ -54,7 +54,7 @@ class Transaction(Protocol):
         """Insert tasks and dependencies."""
 
     async def groups_with_work(self) -> list[Group]:
-        """The groups with ready tasks, of jobs that are not being canceled."""
+        """The groups with ready tasks."""
 
     async def classes(self, ids: Collection[int]) -> dict[int, TaskClass]:
         """Requirement classes by number."""

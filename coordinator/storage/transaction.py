@@ -181,9 +181,8 @@ class PostgresTransaction:
     # --- assignment ----------------------------------------------------------------------------------------
 
     async def groups_with_work(self) -> list[Group]:
-        """The groups with ready tasks, of jobs that are not being canceled."""
-        found = await self._fetch("groups_with_work")
-        return [Group(row["id"], row["job_id"], row["class_id"], row["priority"], row["ready"]) for row in found]
+        """The groups with ready tasks."""
+        return [Group(*row) for row in await self._fetch("groups_with_work")]
 
     async def classes(self, ids: Collection[int]) -> dict[int, TaskClass]:
         """Requirement classes by number."""

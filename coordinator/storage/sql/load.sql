@@ -91,9 +91,10 @@ SELECT id, expanded < total AS growing FROM jobs
 SELECT * FROM classes WHERE id = ANY($1::bigint[]);
 
 -- name: groups_with_work
-SELECT g.id, g.job_id, g.class_id, g.ready, j.priority
+-- Columns in the order of the fields of `matching.Group`.
+SELECT g.id, g.job_id, g.class_id, j.priority, g.ready, j.cancel_requested_at IS NOT NULL AS canceling
   FROM groups g JOIN jobs j ON j.id = g.job_id
- WHERE g.ready > 0 AND j.cancel_requested_at IS NULL;
+ WHERE g.ready > 0;
 
 -- name: workers_taking_work
 -- $1: these workers, or all when null.

@@ -1,0 +1,239 @@
+"""Why something waits: every reason there is, in one fixed order, with its words, its remedy, and who can apply it.
+
+The rules themselves stand where they decide (`worker.unwilling`, `matching.misfits`, …): generators that yield the
+reasons against something. Assignment asks them for the first reason, `explain` for all. So a new rule is
+
+1. a member of `Reason`, at its place in the order,
+2. its row in `LINES`,
+3. a `yield` in the generator that assignment folds.
+
+Sentences and remedies are templates; the names in braces are facts, given by `explain` or by whoever finds the reason.
+`{workers:worker}` counts: "1 worker", "3 workers"; `{workers:is|are}` chooses the word.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+
+class Kind(StrEnum):
+    """What sort of reason it is. Only `never`, and `delivery` that takes too long, need somebody's help."""
+
+    SELF = "self"  # the task's own: what it waits for, when it may start
+    LIMIT = "limit"  # as many as are allowed run already
+    NEVER = "never"  # nobody on the farm could run it
+    LATER = "later"  # somebody could, but not now
+    TURN = "turn"  # nothing stands in its way: it is next
+    DELIVERY = "delivery"  # given to a worker that has not started it
+    RUNNING = "running"
+    DONE = "done"
+
+
+class Who(StrEnum):
+    """Who can do something about it."""
+
+    SUBMITTER = "submitter"
+    OPERATOR = "operator"
+    ADMIN = "farm admin"
+    NOBODY = "nobody: it passes by itself"
+
+
+class Reason(StrEnum):
+    """Why, in the order in which reasons are told: the task, its group, the workers."""
+
+    # the task
+    FINISHED = "finished"
+    RUNNING = "running"
+    UNDELIVERED = "undelivered"
+    DEPENDENCY_NEVER = "dependency_never"
+    DEPENDENCY = "dependency"
+    PROMOTION = "promotion"
+    BACKOFF = "backoff"
+    NOT_BEFORE = "not_before"
+    # its group: the ready tasks of one job with equal requirements
+    CANCELING = "canceling"
+    # what a worker is (whoever fails one of these could never run it as things are)
+    NO_WORKER = "no_worker"
+    NO_QUEUE = "no_queue"
+    NO_KIND = "no_kind"
+    NO_ZONE = "no_zone"
+    NO_TAG = "no_tag"
+    NO_LABEL = "no_label"
+    TOO_BIG = "too_big"
+    # how a worker is just now
+    GONE = "gone"
+    SUSPECT = "suspect"
+    ASLEEP = "asleep"
+    DRAINING = "draining"
+    UNWELL = "unwell"
+    STARTING = "starting"
+    QUARANTINED = "quarantined"
+    ASKED_TO_STOP = "asked_to_stop"
+    FAILED_HERE = "failed_here"
+    BUSY = "busy"
+    RESOURCES = "resources"
+    # nothing stands in its way but its turn
+    PRIORITY = "priority"
+    NEXT_PASS = "next_pass"  # noqa: S105
+
+    @property
+    def place(self) -> int:
+        """Where it stands in the order."""
+        return _PLACES[self]
+
+
+_PLACES: Final = {reason: place for place, reason in enumerate(Reason)}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a reason is told as. An empty remedy: only time helps."""
+
+    kind: Kind
+    who: Who
+    sentence: str
+    remedy: str = ""
+
+
+_K, _W, _R = Kind, Who, Reason
+LINES: Final[Mapping[Reason, Line]] = {
+    _R.FINISHED: Line(_K.DONE, _W.SUBMITTER, "It is {state} already.", "farmhand tasks requeue {task}"),
+    _R.RUNNING: Line(_K.RUNNING, _W.NOBODY, "It runs on {worker} since {seconds} s.", "farmhand logs {task} --follow"),
+    _R.UNDELIVERED: Line(
+        _K.DELIVERY,
+        _W.OPERATOR,
+        "Given to worker {worker} {seconds} s ago, which has not started it yet.",
+        "farmhand workers show {worker}",
+    ),
+    _R.DEPENDENCY_NEVER: Line(
+        _K.NEVER,
+        _W.SUBMITTER,
+        "Needs task {need} ({name}), which {ended}: requeue {need} or cancel this one.",
+        "farmhand tasks requeue {need}",
+    ),
+    _R.DEPENDENCY: Line(
+        _K.SELF,
+        _W.NOBODY,
+        "Waits for {unmet} of {needs:task}; the first is task {need} ({name}).",
+        "farmhand why {need}",
+    ),
+    _R.PROMOTION: Line(
+        _K.SELF,
+        _W.NOBODY,
+        "Waits until the outputs of task {need} ({name}) are at their published path.",
+        "farmhand tasks show {need}",
+    ),
+    _R.BACKOFF: Line(_K.SELF, _W.NOBODY, "Failed {failures:time}; tries again in {seconds} s."),
+    _R.NOT_BEFORE: Line(_K.SELF, _W.SUBMITTER, "Starts in {seconds} s."),
+    _R.CANCELING: Line(_K.NEVER, _W.SUBMITTER, "Its job {job} is being canceled.", "farmhand jobs show {job}"),
+    _R.NO_WORKER: Line(
+        _K.NEVER, _W.ADMIN, "The farm has no workers yet: start farmhand-agent on a machine.", "farmhand agent"
+    ),
+    _R.NO_QUEUE: Line(_K.NEVER, _W.OPERATOR, "No worker serves queue {queue}.", "farmhand agent --queues {queue}"),
+    _R.NO_KIND: Line(_K.NEVER, _W.ADMIN, "No worker offers kind {kind}{among}.", "farmhand workers"),
+    _R.NO_ZONE: Line(_K.NEVER, _W.ADMIN, "No worker is in zone {zone}{among}.", "farmhand workers"),
+    _R.NO_TAG: Line(_K.NEVER, _W.ADMIN, "No worker has {tags}{among}.", "farmhand workers"),
+    _R.NO_LABEL: Line(
+        _K.NEVER,
+        _W.OPERATOR,
+        "No worker has {labels}{among}; approve with: farmhand workers label NAME {words}",
+        "farmhand workers label {nearest} {words}",
+    ),
+    _R.TOO_BIG: Line(_K.NEVER, _W.ADMIN, "Asks for {size}; none of {among:worker} is that large.", "farmhand workers"),
+    _R.GONE: Line(
+        _K.LATER, _W.ADMIN, "{workers:worker} could run it but {workers:is|are} offline or lost.", "farmhand workers"
+    ),
+    _R.SUSPECT: Line(
+        _K.LATER,
+        _W.NOBODY,
+        "{workers:worker} could run it but {workers:has|have} not been heard from for a while.",
+        "farmhand workers show {first}",
+    ),
+    _R.ASLEEP: Line(
+        _K.LATER,
+        _W.OPERATOR,
+        "{workers:worker} could run it but {workers:is|are} asleep.",
+        "farmhand workers wake {first}",
+    ),
+    _R.DRAINING: Line(
+        _K.LATER,
+        _W.OPERATOR,
+        "{workers:worker} could run it but {workers:is|are} draining.",
+        "farmhand workers wake {first}",
+    ),
+    _R.UNWELL: Line(
+        _K.LATER,
+        _W.ADMIN,
+        "{workers:worker} could run it but {workers:says|say} that something is wrong there.",
+        "farmhand workers show {first}",
+    ),
+    _R.STARTING: Line(
+        _K.LATER, _W.NOBODY, "{workers:worker} could run it but {workers:is|are} only starting or being tested."
+    ),
+    _R.QUARANTINED: Line(
+        _K.LATER,
+        _W.OPERATOR,
+        "{workers:worker} could run it but {workers:is|are} quarantined.",
+        "farmhand workers wake {first}",
+    ),
+    _R.ASKED_TO_STOP: Line(
+        _K.LATER,
+        _W.OPERATOR,
+        "{workers:worker} could run it but {workers:was|were} asked to stop.",
+        "farmhand workers wake {first}",
+    ),
+    _R.FAILED_HERE: Line(
+        _K.LATER,
+        _W.NOBODY,
+        "It failed before on {workers:worker}, and another one that could run it is to try next.",
+        "farmhand tasks show {task}",
+    ),
+    _R.BUSY: Line(
+        _K.LATER, _W.NOBODY, "All slots of {workers:worker} that could run it are in use.", "farmhand capacity"
+    ),
+    _R.RESOURCES: Line(
+        _K.LATER,
+        _W.NOBODY,
+        "{workers:worker} with free slots could run it, but {workers:has|have} not {size} left.",
+        "farmhand capacity",
+    ),
+    _R.PRIORITY: Line(
+        _K.LATER, _W.SUBMITTER, "{workers:worker} could start it now, but other tasks come first.", "farmhand queues"
+    ),
+    _R.NEXT_PASS: Line(_K.TURN, _W.NOBODY, "Can start now: {workers:worker} with room."),
+}
+
+
+class Count(int):
+    """A number that can say what it counts: `{n:worker}` is "1 worker" or "3 workers", `{n:is|are}` is a word."""
+
+    def __format__(self, spec: str) -> str:
+        """The number with its noun, or the word that goes with it."""
+        one, bar, many = spec.partition("|")
+        if bar:
+            return one if self == 1 else many
+        return f"{int(self):,} {spec}{'' if self == 1 else 's'}" if spec else f"{int(self):,}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A reason that holds, with the facts of its words."""
+
+    reason: Reason
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def line(self) -> Line:
+        """Its row."""
+        return LINES[self.reason]
+
+    @property
+    def sentence(self) -> str:
+        """What is so."""
+        return self.line.sentence.format_map(self.facts)
+
+    @property
+    def remedy(self) -> str:
+        """What to type."""
+        return self.line.remedy.format_map(self.facts)
