@@ -1,26 +1,29 @@
 """Which worker gets which task. Push to agents and pull by foreign protocols use this one function.
 
 A worker serves its queues in order: whatever waits in the first comes before all in the second. Within a queue: job
-priority, task priority, age. Work spreads: the worker with most free slots is next. A task goes to a worker that
-failed it before only when no other can run it.
+priority, fair share of the submitters, task priority, age. Work spreads: the worker with most free slots is next. A
+task goes to a worker that failed it before only when no other can run it.
 
 Each rule is a `yield` in one of the generators here: `misfits` (a worker and a class), `shortage` (what is left on it),
 `withheld` (a group), `averse` (a worker and a task), and `worker.unwilling`. Assignment asks whether there is any
-reason, `explain` asks for all of them; so both always say the same.
+reason, `explain` asks for all of them; so both always say the same. `planning` says which groups are looked at.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heapify, heappop, heapreplace
 from typing import Final
 
-from coordinator.domain.why import Reason
+from coordinator.domain.budget import Budgets, Claims, Hold, Key, Scope, Shares
+from coordinator.domain.lanes import Candidate, First, Lanes, lanes_of
+from coordinator.domain.why import Found, Reason
 from coordinator.domain.worker import Worker, takes_work
+
+__all__ = ["Candidate"]
 
 #: As many tasks are placed in one go, at most; the rest follows at once in the next transaction.
 MOST_PLACED: Final = 2000
-#: As many groups of equal job priority are compared, at most (oldest jobs first).
-MOST_GROUPS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,17 @@ class TaskClass:
     cpus: float
     memory_mb: int
     gpus: int
+    licenses: tuple[tuple[str, int], ...] = ()
+
+    def counted(self, job_id: int, submitter: str) -> list[tuple[Key, int]]:
+        """What one task of this class, in that job, counts for; the narrowest limit first."""
+        return [
+            ((Scope.JOB, str(job_id)), 1),
+            *(((Scope.LICENSE, name), count) for name, count in self.licenses),
+            ((Scope.QUEUE, self.queue), 1),
+            ((Scope.KIND, self.kind), 1),
+            ((Scope.SUBMITTER, submitter), 1),
+        ]
 
 
 @dataclass(slots=True)
@@ -77,7 +91,7 @@ class Free:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The ready tasks of one job and one class."""
+    """The ready tasks of one job and one class, what each claims of which budgets, and who holds them back."""
 
     id: int
     job_id: int
@@ -85,22 +99,9 @@ class Group:
     job_priority: int
     ready: int
     canceling: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A ready task that may be placed now."""
-
-    task_id: int
-    class_id: int
-    job_priority: int
-    priority: int
-    failed_on: frozenset[str] = frozenset()
-
-    @property
-    def rank(self) -> tuple[int, int, int]:
-        """Its place among the tasks of its queue; smaller is sooner."""
-        return (-self.job_priority, -self.priority, self.task_id)
+    submitter: str = ""
+    claims: Claims = ()
+    hold: Hold | None = None
 
 
 def misfits(worker: Worker, need: TaskClass) -> Iterator[Reason]:
@@ -132,10 +133,14 @@ def shortage(free: Free, need: TaskClass) -> Iterator[Reason]:
         yield Reason.RESOURCES
 
 
-def withheld(group: Group) -> Iterator[Reason]:
+def withheld(group: Group, budgets: Budgets) -> Iterator[Found]:
     """Why the tasks of a group are passed over, whoever may be free."""
     if group.canceling:
-        yield Reason.CANCELING
+        yield Found(Reason.CANCELING, {"job": group.job_id})
+    if group.hold is not None:
+        yield group.hold.found
+    for exhausted in budgets.exhausted(group.claims):
+        yield exhausted.found
 
 
 def averse(worker: Worker, need: TaskClass, failed_on: Collection[str], everyone: Iterable[Worker]) -> Iterator[Reason]:
@@ -169,42 +174,21 @@ def offers(workers: Iterable[tuple[Worker, Free]], classes: Iterable[TaskClass])
     return found
 
 
-def plan(groups: Iterable[Group], offered: Sequence[Offer], *, most: int = MOST_PLACED) -> dict[int, int]:
-    """Of which groups to look at how many tasks (group -> count) so that *offered* can be filled in the right order.
-
-    Per class: whole bands of equal job priority until they hold as many tasks as could be placed.
-    """
-    room: dict[int, int] = {}
-    for offer in offered:
-        for need in (need for needs in offer.by_queue for need in needs):
-            room[need.id] = min(most, room.get(need.id, 0) + offer.free.fits(need))
-    by_class: dict[int, list[Group]] = {}
-    for group in groups:
-        if group.ready > 0 and group.class_id in room and next(withheld(group), None) is None:
-            by_class.setdefault(group.class_id, []).append(group)
-    looks: dict[int, int] = {}
-    for class_id, candidates in by_class.items():
-        candidates.sort(key=lambda group: (-group.job_priority, group.id))
-        waiting, band = 0, None
-        for group in candidates[:MOST_GROUPS]:
-            if waiting >= room[class_id] and group.job_priority != band:
-                break
-            band = group.job_priority
-            waiting += group.ready
-            looks[group.id] = min(group.ready, room[class_id])
-    return looks
-
-
 def place(
-    offered: Sequence[Offer], candidates: Iterable[Candidate], everyone: Sequence[Worker]
+    offered: Sequence[Offer],
+    candidates: Iterable[Candidate],
+    everyone: Sequence[Worker],
+    groups: Iterable[Group] = (),
+    budgets: Budgets | None = None,
+    shares: Shares | None = None,
 ) -> list[tuple[Worker, Candidate]]:
-    """Pairs of worker and task, best tasks first; takes what is given from the offers' `free`.
+    """Pairs of worker and task, best tasks first; takes what is given from the offers' `free` and from the budgets.
 
     *everyone* are all workers that take work: they decide whether another one could run a task that failed here.
+    *shares* are None where fair share is off.
     """
-    waiting: dict[int, list[Candidate]] = {}
-    for candidate in sorted(candidates, key=lambda candidate: candidate.rank, reverse=True):
-        waiting.setdefault(candidate.class_id, []).append(candidate)  # the best is last
+    known = {group.id: (group.submitter, group.claims) for group in groups}
+    waiting = Lanes(lanes_of(candidates, known), budgets or Budgets(), shares)
     placed: list[tuple[Worker, Candidate]] = []
     heap = [(-offer.free.slots, offer.worker.id, offer) for offer in offered]
     heapify(heap)
@@ -214,37 +198,29 @@ def place(
         if chosen is None:
             heappop(heap)
             continue
-        need, candidate = chosen
+        need, found = chosen
         offer.free.take(need)
-        placed.append((offer.worker, candidate))
+        placed.append((offer.worker, waiting.take(found, need.slots)))
         heapreplace(heap, (-offer.free.slots, name, offer))
     return placed
 
 
-def _best(
-    offer: Offer, waiting: Mapping[int, list[Candidate]], everyone: Sequence[Worker]
-) -> tuple[TaskClass, Candidate] | None:
-    """The first task in the worker's order that fits what it has left, taken out of *waiting*."""
+def _best(offer: Offer, waiting: Lanes, everyone: Sequence[Worker]) -> tuple[TaskClass, First] | None:
+    """The first task in the worker's order that fits what it has left."""
     for needs in offer.by_queue:
-        best: tuple[TaskClass, int] | None = None
+        best: tuple[TaskClass, First] | None = None
         for need in needs:
-            queue = waiting.get(need.id)
-            if not queue or not offer.free.fits(need):
+            if not offer.free.fits(need):
                 continue
-            index = _first_allowed(queue, offer.worker, need, everyone)
-            if index is not None and (best is None or queue[index].rank < waiting[best[0].id][best[1]].rank):
-                best = (need, index)
+            found = waiting.first(need.id, need.queue, partial(_may_have, offer.worker, need, everyone))
+            if found is not None and (best is None or found.order < best[1].order):
+                best = (need, found)
         if best is not None:
-            return best[0], waiting[best[0].id].pop(best[1])
+            return best
     return None
 
 
-def _first_allowed(
-    queue: Sequence[Candidate], worker: Worker, need: TaskClass, everyone: Sequence[Worker]
-) -> int | None:
-    """Where the best task in *queue* (best last) stands that this worker may have."""
-    for index in range(len(queue) - 1, -1, -1):
-        failed_on = queue[index].failed_on
-        if not failed_on or next(averse(worker, need, failed_on, everyone), None) is None:
-            return index
-    return None
+def _may_have(worker: Worker, need: TaskClass, everyone: Sequence[Worker], candidate: Candidate) -> bool:
+    """Whether *worker* may have the task."""
+    failed_on = candidate.failed_on
+    return not failed_on or next(averse(worker, need, failed_on, everyone), None) is None

@@ -53,6 +53,14 @@ class Reason(StrEnum):
     NOT_BEFORE = "not_before"
     # its group: the ready tasks of one job with equal requirements
     CANCELING = "canceling"
+    PAUSED_JOB = "paused_job"
+    PAUSED_QUEUE = "paused_queue"
+    JOB_LIMIT = "job_limit"
+    LICENSE_NEVER = "license_never"
+    LICENSE = "license"
+    QUEUE_LIMIT = "queue_limit"
+    KIND_LIMIT = "kind_limit"
+    SUBMITTER_LIMIT = "submitter_limit"
     # what a worker is (whoever fails one of these could never run it as things are)
     NO_WORKER = "no_worker"
     NO_QUEUE = "no_queue"
@@ -127,6 +135,39 @@ LINES: Final[Mapping[Reason, Line]] = {
     _R.BACKOFF: Line(_K.SELF, _W.NOBODY, "Failed {failures:time}; tries again in {seconds} s."),
     _R.NOT_BEFORE: Line(_K.SELF, _W.SUBMITTER, "Starts in {seconds} s."),
     _R.CANCELING: Line(_K.NEVER, _W.SUBMITTER, "Its job {job} is being canceled.", "farmhand jobs show {job}"),
+    _R.PAUSED_JOB: Line(
+        _K.SELF, _W.SUBMITTER, "Job {name} was paused by {by}{because}.", "farmhand jobs resume {name}"
+    ),
+    _R.PAUSED_QUEUE: Line(
+        _K.SELF, _W.OPERATOR, "Queue {name} was paused by {by}{because}.", "farmhand queues resume {name}"
+    ),
+    _R.JOB_LIMIT: Line(
+        _K.LIMIT,
+        _W.SUBMITTER,
+        "{used} of {total} tasks allowed at once for job {name} run.",
+        "farmhand jobs limit {name}",
+    ),
+    _R.LICENSE_NEVER: Line(
+        _K.NEVER,
+        _W.OPERATOR,
+        "Needs {needs} of license {name}, of which the farm has {total}.",
+        "farmhand limits set license:{name}={needs}",
+    ),
+    _R.LICENSE: Line(
+        _K.LIMIT,
+        _W.OPERATOR,
+        "Needs {needs} of license {name}; {used} of {total} are in use.",
+        "farmhand limits list",
+    ),
+    _R.QUEUE_LIMIT: Line(
+        _K.LIMIT, _W.OPERATOR, "{used} of {total} tasks allowed at once in queue {name} run.", "farmhand limits list"
+    ),
+    _R.KIND_LIMIT: Line(
+        _K.LIMIT, _W.OPERATOR, "{used} of {total} tasks allowed at once of kind {name} run.", "farmhand limits list"
+    ),
+    _R.SUBMITTER_LIMIT: Line(
+        _K.LIMIT, _W.OPERATOR, "{used} of {total} tasks allowed at once for {name} run.", "farmhand limits list"
+    ),
     _R.NO_WORKER: Line(
         _K.NEVER, _W.ADMIN, "The farm has no workers yet: start farmhand-agent on a machine.", "farmhand agent"
     ),

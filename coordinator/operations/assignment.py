@@ -5,7 +5,8 @@ with work, not on the number of waiting tasks.
 """
 
 from coordinator.domain.attempt import Attempt, AttemptState
-from coordinator.domain.matching import Candidate, Free, offers, place, plan
+from coordinator.domain.matching import Candidate, Free, offers, place
+from coordinator.domain.planning import plan
 from coordinator.domain.worker import Worker
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.store import Transaction
@@ -24,7 +25,7 @@ async def assign(tx: Transaction, ledger: Ledger) -> int:
         ((worker, Free.of(worker, load, held)) for worker, load in workers),
         classes.values(),
     )
-    looks = plan(groups, offered)
+    looks = plan(groups, offered).looks
     if not looks:
         return 0
     candidates = await tx.ready_tasks(ledger, looks)

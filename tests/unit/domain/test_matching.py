@@ -5,7 +5,8 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.domain.matching import Candidate, Free, Group, TaskClass, eligible, offers, place, plan
+from coordinator.domain.matching import Candidate, Free, Group, TaskClass, eligible, offers, place
+from coordinator.domain.planning import plan
 from coordinator.domain.worker import Connection, Duty, Worker, takes_work
 
 
@@ -178,4 +179,4 @@ def test_groups_are_looked_at_by_whole_bands_of_job_priority() -> None:
     offered = offers([(worker, Free.of(worker, {}, {}))], [a_class()])
     groups = [Group(1, 1, 1, 50, 2), Group(2, 2, 1, 80, 1), Group(3, 3, 1, 50, 9), Group(4, 4, 1, 10, 9)]
 
-    assert plan(groups, offered) == {2: 1, 1: 2, 3: 3}
+    assert plan(groups, offered).looks == {2: 1, 1: 2, 3: 3}
