@@ -22,6 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Budget(), "farmhand-budget")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Tests mostly wait, so three processes use two cores well; one where they would share a virtual host."""
     alone = os.environ.get("FARMHAND_AMQP_URL") and not os.environ.get("FARMHAND_TEST_MANAGEMENT_URL")

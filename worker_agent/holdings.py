@@ -67,6 +67,10 @@ class Holdings:
         """Whether this attempt, or a later one of its task, has been ended or barred here."""
         return self._ended.get(task, 0) >= attempt
 
+    def gives_back(self, ref: Ref) -> bool:
+        """Whether the goodbye will hand this attempt back."""
+        return any(work.ref == ref for work in self.handed_back)
+
     # --- coming ----------------------------------------------------------------------------------------------
 
     def recover(self, works: Iterable[Work], ended: Iterable[Ref]) -> None:

@@ -76,9 +76,16 @@ class Journal:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=0.2, check_same_thread=False)
-            self._open()
         except (OSError, sqlite3.Error) as error:
             raise JournalError(self._explain(error)) from None
+        try:
+            self._open()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise JournalError(self._explain(error)) from None
+        except JournalError:
+            self._db.close()
+            raise
 
     def _open(self) -> None:
         db = self._db

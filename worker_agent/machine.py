@@ -133,7 +133,7 @@ class Machine:
             known = hands.held.get(ref)
             if known is not None:
                 self._answer(known)
-            elif ref in hands.promoting:
+            elif ref in hands.promoting or hands.gives_back(ref):
                 continue
             elif hands.was_ended(spec.task, spec.attempt):
                 hands.refuse(spec, "this worker has ended this attempt before")

@@ -120,8 +120,7 @@ def _with_common_options(function: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             session.close()
 
-    # Examples keep their lines.
-    wrapper.__doc__ = (function.__doc__ or "").replace("    Examples:\n", "    \b\n    Examples:\n")
+    wrapper.__doc__ = help_of(function)
     wrapper.__signature__ = inspect.Signature([context, *own, *added])  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [context, *own, *added]}
     return wrapper
@@ -163,3 +162,8 @@ def ids(words: list[str], noun: str) -> list[int]:
     if not found:
         fail(f"no {noun} was given")
     return list(dict.fromkeys(int(word) for word in found))
+
+
+def help_of(function: Callable[..., Any]) -> str:
+    """The docstring of *function* as the help of its command: the lines of its examples stay as they are."""
+    return (inspect.getdoc(function) or "").replace("Examples:\n", "\b\nExamples:\n")

@@ -1,7 +1,6 @@
 """`farmhand up` and `farmhand demo`: a whole farm on this machine."""
 
 import importlib.util
-import inspect
 import os
 import re
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from coordinator.cli.command import fail
+from coordinator.cli.command import fail, help_of
 from coordinator.client.errors import ExitCode
 
 _COORDINATOR: Final = ("alembic", "asyncpg", "fastapi", "prometheus_client", "uvicorn", "uvloop")
@@ -22,9 +21,7 @@ _HIGHEST_PORT: Final = 65535
 def register(app: typer.Typer) -> None:
     """Add both commands to *app*."""
     for name, function in (("up", up), ("demo", demo)):
-        # Examples keep their lines.
-        text = inspect.cleandoc(function.__doc__ or "").replace("Examples:\n", "\b\nExamples:\n")
-        app.command(name, help=text)(function)
+        app.command(name, help=help_of(function))(function)
 
 
 def up(

@@ -315,3 +315,16 @@ def test_the_list_of_what_is_held_prefers_what_runs() -> None:
     assert len(holds) == 500
     assert [held.task for held in holds[:300]] == list(range(401, 701))
     assert [held.task for held in holds[300:]] == list(range(201, 401)), "the newest of the finished"
+
+
+def test_what_is_handed_back_is_not_taken_up_again_when_it_is_assigned_once_more() -> None:
+    machine = Machine(2)
+    machine.on_joined()
+    assign(machine, 1)
+    machine.on_request(RequestState(state=RequestedState.OFFLINE, lazy=False))
+    machine.take_plan()
+
+    plan = assign(machine, 1)
+
+    assert (plan.taken, plan.sends) == ([], [])
+    assert [(held.task, held.phase) for held in machine.holds()] == [(1, Phase.RECEIVED)]
