@@ -141,12 +141,24 @@ class TaskSpec(Strict):
         return len(self.array) if self.array else 1
 
 
+class FailAtShare(Strict):
+    """A job fails when this part of its tasks has failed for good: 0.1 is every tenth."""
+
+    share: Annotated[float, Field(gt=0, le=1)]
+
+
 class JobSpec(Strict):
     """A job: tasks with dependencies.
 
     `key` makes a submission idempotent: a second one with the same key answers with the first one's job.
     `queue` is the queue of tasks that name none. Kinds that no worker of the farm ever offered are refused, unless
     `accept_unknown_kinds` is set.
+
+    `on_failure`: what the final failure of a task does to the others: nothing (`continue`), all are canceled
+    (`fail_fast`), or that when a share of all has failed. `late_results`: what becomes of a result that comes when its
+    attempt was given up and the task is not finished yet. `max_losses`: a task that was lost with so many workers is
+    poison. `shortages`: how often a task is tried again that ran short of memory, disk or time. `block_after`: a worker
+    that failed so many of the job's tasks of one kind gets no more of these (0: it always does).
     """
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -156,6 +168,11 @@ class JobSpec(Strict):
     submitter: Line = ""
     key: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     accept_unknown_kinds: bool = False
+    on_failure: Literal["continue", "fail_fast"] | FailAtShare = "continue"
+    late_results: Literal["reject", "accept"] = "reject"
+    max_losses: Annotated[int, Field(ge=1, le=100)] = 5
+    shortages: Annotated[int, Field(ge=0, le=100)] = 3
+    block_after: Annotated[int, Field(ge=0, le=1000)] = 3
 
     @model_validator(mode="after")
     def _graph(self) -> "JobSpec":

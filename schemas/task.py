@@ -35,6 +35,23 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class Cause(StrEnum):
+    """Why an attempt failed, where its worker can tell. Without a cause the exit code decides.
+
+    `program`: the program says so. `memory`, `disk`: there was not enough. `time`: it ran longer than it may.
+    `stalled`: nothing was heard of it for too long. `unavailable`: something that it needs cannot be had just now, such
+    as a licence. `hopeless`: no worker can run it.
+    """
+
+    PROGRAM = "program"
+    MEMORY = "memory"
+    DISK = "disk"
+    TIME = "time"
+    STALLED = "stalled"
+    UNAVAILABLE = "unavailable"
+    HOPELESS = "hopeless"
+
+
 class Verdict(StrEnum):
     """The coordinator's answer to `task.finished`; the same report always gets the same one."""
 
@@ -140,12 +157,16 @@ class TaskProgress(AttemptRef):
 
 
 class TaskFinished(AttemptRef):
-    """It ended. Kept in the worker's journal and sent again until a verdict comes."""
+    """It ended. Kept in the worker's journal and sent again until a verdict comes.
+
+    `cause` is a word of `Cause`; one that the receiver does not know says nothing.
+    """
 
     type: Literal["task.finished"] = "task.finished"
     outcome: Outcome
     exit_code: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
     error: Text | None = None
+    cause: Word | None = None
     result: JsonValue = None
     outputs: Annotated[list[OutputFile], Field(max_length=200)] = Field(default_factory=list)
     run_s: Annotated[float, Field(ge=0)] | None = None

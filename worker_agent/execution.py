@@ -16,7 +16,7 @@ from worker_agent.context import Surroundings, TaskContext
 from worker_agent.logs import clean
 from worker_agent.outputs import OutputError, manifest
 from worker_agent.plan import Work
-from worker_agent.runners.base import CommandError, InstantRunner, Runner
+from worker_agent.runners.base import CommandError, InstantRunner, Runner, cause_of
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +65,7 @@ class Execution:
         except CommandError as error:
             return self._failed(error)
         except Exception as error:  # noqa: BLE001 - a runner's fault is the task's failure
-            return self._failed(CommandError(f"{type(error).__name__}: {error}"))
+            return self._failed(CommandError(f"{type(error).__name__}: {error}", cause=cause_of(error)))
         finally:
             self.context.close()
         return self._finished(Outcome.COMPLETED, [])
@@ -136,7 +136,8 @@ class Execution:
         except OutputError as error:
             raise CommandError(str(error)) from None
         except OSError as error:
-            raise CommandError(f"cannot read the outputs in {self.context.made}: {error}") from None
+            words = f"cannot read the outputs in {self.context.made}: {error}"
+            raise CommandError(words, cause=cause_of(error)) from None
 
     def _failed(self, error: CommandError) -> TaskFinished:
         command = self._spec.commands[min(self.context.step, len(self._spec.commands) - 1)]
@@ -152,6 +153,7 @@ class Execution:
             outcome=Outcome.FAILED,
             exit_code=error.exit_code,
             error=words,
+            cause=error.cause,
             run_s=round(time.monotonic() - self._started_s, 6),
         )
 

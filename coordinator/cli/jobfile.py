@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from schemas.base import UndecodableError, refuse_unstorable
-from schemas.job import Array, Dependency, JobSpec, TaskSpec
+from schemas.job import Array, Dependency, FailAtShare, JobSpec, TaskSpec
 from schemas.task import Command, Resources
 
 Path_ = tuple[str | int, ...]
@@ -32,6 +32,7 @@ _MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "array": Array,
     "resources": Resources,
     "after": Dependency,
+    "on_failure": FailAtShare,
 }
 
 

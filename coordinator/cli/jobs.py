@@ -117,6 +117,8 @@ def _facts(job: "JobDetail") -> None:
             ("queue", job.queue),
             ("submitter", job.submitter),
             ("key", job.key),
+            ("on failure", job.on_failure if job.on_failure != "continue" else None),
+            ("late results", job.late_results if job.late_results != "reject" else None),
             ("submitted", job.submitted_at),
             ("finished", job.finished_at),
             ("took", span(job.submitted_at, job.finished_at)),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -75,6 +75,14 @@ def submit(  # noqa: PLR0913 - an option for each field
     accept_unknown_kinds: Annotated[
         bool, typer.Option("--accept-unknown-kinds", help="Even if no worker ever offered the kind.")
     ] = False,
+    on_failure: Annotated[
+        str | None,
+        typer.Option(metavar="continue|fail_fast|SHARE", help="What a task that fails for good does to the job."),
+    ] = None,
+    late_results: Annotated[
+        Literal["reject", "accept"] | None,
+        typer.Option(help="Results of attempts that were given up, while the task is not finished; else reject."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the job as JSON; submit nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait, and exit with the job's outcome.")] = False,
     timeout: Annotated[
@@ -89,10 +97,18 @@ def submit(  # noqa: PLR0913 - an option for each field
       farmhand submit --param lens=35,50 --param fog=on,off -- render {{value.lens}} {{value.fog}}
       farmhand submit shots.yaml --wait --timeout 2h
     """
-    whole = {"name": name, "queue": queue, "priority": priority, "key": key}
+    whole: dict[str, Any] = {
+        "name": name,
+        "queue": queue,
+        "priority": priority,
+        "key": key,
+        "late_results": late_results,
+    }
     overrides = {field: value for field, value in whole.items() if value is not None}
     if accept_unknown_kinds:
         overrides["accept_unknown_kinds"] = True
+    if on_failure is not None:
+        overrides["on_failure"] = _on_failure(on_failure)
     one = {
         "count": count, "param": param, "kind": kind, "tag": tag, "label": label, "zone": zone, "slots": slots,
         "cpus": cpus, "memory": memory, "gpus": gpus, "env": env, "progress": progress, "steps": steps,
@@ -195,6 +211,20 @@ def _resources(one: Mapping[str, Any]) -> dict[str, Any]:
             fail(f"--memory {one['memory']}: that is not a size such as 512M or 4G")
         found["memory_mb"] = round(float(match[1]) * _MIB[match[2].upper()])
     return found
+
+
+def _on_failure(word: str) -> str | dict[str, float]:
+    """`--on-failure`: a word, or a share such as 10% or 0.1."""
+    if word in ("continue", "fail_fast", "fail-fast"):
+        return word.replace("-", "_")
+    number, percent = (word[:-1], 100.0) if word.endswith("%") else (word, 1.0)
+    try:
+        share = float(number) / percent
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        fail(f"--on-failure {word}: write continue, fail_fast, or a share of the tasks such as 10% or 0.1")
+    return {"share": share}
 
 
 def _pair(word: str, option: str) -> tuple[str, str]:

@@ -99,6 +99,7 @@ class Attempt:
     done: int | None = None
     total: int | None = None
     activity: str | None = None
+    cause: str | None = None
 
     @property
     def live(self) -> bool:

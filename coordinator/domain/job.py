@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from coordinator.domain.task import TaskState
 
@@ -23,6 +23,24 @@ JOB_FINISHED: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.C
 _MOVING: Final = (TaskState.SCHEDULED, TaskState.READY, TaskState.ASSIGNED, TaskState.RUNNING)
 
 
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a job's submitter decided about failure.
+
+    `fail_share`: the job fails, and its other tasks are canceled, when so large a part of its tasks has failed for good
+    (0: with the first one; None: never, it goes on). `late_results`: what becomes of a result whose attempt was given
+    up, while the task is not finished. `max_losses`: a task that has cost so many workers is poison. `shortages`: how
+    often a task is tried again for want of memory, disk or time. `block_after`: a worker that failed so many tasks of
+    one kind gets no more of them (0: it always does).
+    """
+
+    fail_share: float | None = None
+    late_results: Literal["reject", "accept"] = "reject"
+    max_losses: int = 5
+    shortages: int = 3
+    block_after: int = 3
+
+
 @dataclass(slots=True)
 class Job:
     """A job's row. `counts` has an entry for every task state and sums up to `expanded`, the tasks that have rows."""
@@ -37,6 +55,16 @@ class Job:
     cancel_requested_at: datetime | None = None
     cancel_reason: str | None = None
     finished_at: datetime | None = None
+    policy: Policy = Policy()
+
+
+def verdict_on(policy: Policy, *, failed: int, total: int) -> str | None:
+    """Why a job with so many *failed* of *total* tasks is to fail now; None: it goes on."""
+    if policy.fail_share is None or not failed or failed < policy.fail_share * total:
+        return None
+    if policy.fail_share == 0:
+        return "a task has failed, and the job fails fast"
+    return f"{failed} of {total} tasks have failed: the job fails at {policy.fail_share:.4g} of them"
 
 
 def state_of(counts: Mapping[TaskState, int], *, expanded: int, total: int, cancel_requested: bool) -> JobState:

@@ -91,6 +91,7 @@ class Task:
     accepted_attempt: int | None = None
     failures: int = 0
     losses: int = 0
+    shortages: int = 0
     retries: int = 3
     failed_on: list[str] = field(default_factory=list)
     unmet: int = 0

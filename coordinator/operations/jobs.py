@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
-from coordinator.domain.job import Job, JobState
+from coordinator.domain.job import Job, JobState, Policy
 from coordinator.domain.matching import TaskClass
 from coordinator.domain.task import FINISHED, Task, TaskState
 from coordinator.domain.template import element_name, fill_text
@@ -26,7 +26,7 @@ from coordinator.operations.requests import (
     SubmitJob,
     UnplaceableError,
 )
-from schemas.job import JobSpec, TaskSpec, inside
+from schemas.job import FailAtShare, JobSpec, TaskSpec, inside
 
 #: Rows of tasks and dependencies that one transaction makes or moves, about.
 SLICE: Final = 5000
@@ -141,6 +141,18 @@ def _check_promotions(task: TaskSpec) -> None:
             inside(path)
         except ValueError as error:
             raise InvalidError(f"task {element_name(task.name, index, value)!r} cannot be promoted: {error}") from None
+
+
+def policy_of(spec: JobSpec) -> Policy:
+    """What the submitter decided about failure."""
+    match spec.on_failure:
+        case FailAtShare(share=share):
+            fail_share: float | None = share
+        case "fail_fast":
+            fail_share = 0.0
+        case _:
+            fail_share = None
+    return Policy(fail_share, spec.late_results, spec.max_losses, spec.shortages, spec.block_after)
 
 
 def class_of(task: TaskSpec, default_queue: str) -> TaskClass:

@@ -143,6 +143,8 @@ class Ledger:
         # what follows
         self.capacity_at: set[str] = set()
         self.work_appeared = False
+        #: Jobs that had enough failures: their other tasks are to be canceled.
+        self.condemned: set[int] = set()
         self.outgoing = Outgoing()
         self.counted: defaultdict[tuple[str, str], int] = defaultdict(int)
 

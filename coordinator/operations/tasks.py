@@ -6,10 +6,11 @@ report changes nothing and gets the answer that its row gives.
 
 from datetime import timedelta
 from random import random
-from typing import Final
 
 from coordinator.domain import retry
 from coordinator.domain.attempt import Attempt, AttemptEvent, AttemptState, Ending
+from coordinator.domain.job import Job, verdict_on
+from coordinator.domain.retry import RetryClass
 from coordinator.domain.task import FINISHED, HELD, Task, TaskEvent, TaskState
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import CancelTasks, Changed, ConflictError, NotFoundError, RequeueTasks
@@ -23,9 +24,6 @@ from schemas.task import (
     TaskStarted,
     Verdict,
 )
-
-#: Lost attempts after which a task is failed as poison.
-MAX_LOSSES: Final = 5
 
 
 def verdict_of(attempt: Attempt | None, worker: str, outcome: Outcome) -> Verdict:
@@ -90,7 +88,8 @@ def finished(ledger: Ledger, message: FromWorker, event: TaskFinished) -> None:
 
 def _record(ledger: Ledger, attempt: Attempt, event: TaskFinished) -> None:
     was_live, task = attempt.live, ledger.tasks[attempt.task_id]
-    attempt.exit_code, attempt.error, attempt.result = event.exit_code, event.error, event.result
+    attempt.exit_code, attempt.error, attempt.cause = event.exit_code, event.error, event.cause
+    attempt.result = event.result
     attempt.run_s = event.run_s
     ledger.outputs.extend((event.task, event.attempt, file, None) for file in event.outputs)
     if was_live and event.outcome is Outcome.COMPLETED:
@@ -137,35 +136,50 @@ def lose(ledger: Ledger, attempt: Attempt, why: str) -> None:
 def follow(ledger: Ledger, task: Task, attempt: Attempt) -> None:
     """A live attempt ended without a result: try again at once, later, or not at all."""
     ending = attempt.ending or Ending.LOST
-    if ending is Ending.FAILED:
-        task.failures += 1
-        if attempt.worker_id not in task.failed_on:
-            task.failed_on = [*task.failed_on, attempt.worker_id]
-    elif ending is Ending.LOST and attempt.started_at is not None:
-        task.losses += 1
-    then = retry.after(
-        ending,
-        failures=task.failures,
-        retries=task.retries,
-        losses=task.losses,
-        max_losses=MAX_LOSSES,
-        chance=random(),
-    )
+    kind = retry.class_of(ending, attempt.cause, attempt.exit_code)
+    _count(task, attempt, kind)
+    job = ledger.jobs[task.job_id]
+    counts = retry.Counts(task.failures, task.shortages, task.losses)
+    budget = retry.Budget(task.retries, job.policy.shortages, job.policy.max_losses)
+    then = retry.after(kind, counts, budget, chance=random())
     detail: dict[str, object] = {"error": attempt.error} if attempt.error else {}
+    detail["class"] = kind.value
     if isinstance(then, retry.GiveUp):
         ledger.move(task, TaskEvent.GAVE_UP, reason=then.reason)
         detail["then"] = then.reason
+        _judge_job(ledger, job)
     elif task.unmet:
         ledger.move(task, TaskEvent.BLOCKED)
         detail["then"] = "waits for its dependencies"
     elif isinstance(then, retry.Later):
-        ledger.move(task, TaskEvent.POSTPONED)
+        ledger.move(task, TaskEvent.POSTPONED, reason=retry.told(kind, counts, budget, attempt.error))
         task.not_before = ledger.now + timedelta(seconds=then.backoff_s)
         detail["then"] = f"again in {then.backoff_s:.0f} s"
     else:
         ledger.move(task, TaskEvent.FREED)
         detail["then"] = "again"
     ledger.note_task(f"attempt.{ending}", task, attempt=attempt, detail=detail)
+
+
+def _count(task: Task, attempt: Attempt, kind: RetryClass) -> None:
+    """One more end of this class in the task's run. A loss counts when the attempt had started."""
+    if kind is RetryClass.INFRASTRUCTURE:
+        task.losses += attempt.ending is Ending.LOST and attempt.started_at is not None
+        return
+    task.failures += retry.RULES[kind].burns_retry
+    task.shortages += kind is RetryClass.RESOURCE
+    if attempt.worker_id not in task.failed_on:
+        task.failed_on = [*task.failed_on, attempt.worker_id]
+
+
+def _judge_job(ledger: Ledger, job: Job) -> None:
+    """A task has failed for good: perhaps its job has had enough. The rest is canceled in slices."""
+    reason = verdict_on(job.policy, failed=job.counts[TaskState.FAILED], total=job.total)
+    if reason is None or job.cancel_requested_at is not None:
+        return
+    job.cancel_requested_at, job.cancel_reason = ledger.now, reason
+    ledger.condemned.add(job.id)
+    ledger.note_job("job.gave_up", job.id, detail={"reason": reason})
 
 
 def release(ledger: Ledger, task: Task, *, promoted: bool) -> None:
@@ -220,7 +234,7 @@ def requeue(ledger: Ledger, task: Task, *, actor: str, reason: str | None) -> No
     was_completed = task.state is TaskState.COMPLETED
     task.accepted_attempt = None
     task.run += 1
-    task.failures = task.losses = 0
+    task.failures = task.shortages = task.losses = 0
     task.failed_on = []
     ledger.move(task, TaskEvent.REQUEUED_BLOCKED if task.unmet else TaskEvent.REQUEUED)
     job = ledger.jobs[task.job_id]

@@ -162,7 +162,8 @@ class Writer:
             ledger,
             letters,
             {one.job.id for one in growing if one.job.expanded < one.job.total},
-            {job for job, some in ledger.slices.items() if _is_canceling(ledger, job) and len(some) >= jobs.SLICE},
+            {job for job, some in ledger.slices.items() if _is_canceling(ledger, job) and len(some) >= jobs.SLICE}
+            | ledger.condemned,
         )
 
     async def _conclude(self, items: Sequence[Item], applied: Applied) -> None:

@@ -6,7 +6,7 @@ import asyncpg
 
 from coordinator.domain.job import Job, JobState
 from coordinator.domain.matching import TaskClass
-from coordinator.operations.jobs import SLICE, Draft, Growing, Grown, Need, SpecRow, adopt, fingerprint
+from coordinator.operations.jobs import SLICE, Draft, Growing, Grown, Need, SpecRow, adopt, fingerprint, policy_of
 from coordinator.operations.ledger import GroupRow, Ledger
 from coordinator.storage import rows
 from coordinator.storage.queries import load
@@ -53,6 +53,7 @@ async def _insert_job(
     total = spec.total
     first = await connection.fetchval(SAVE["reserve_tasks"], total) - total + 1
     draft.number(first)
+    policy = policy_of(spec)
     number = await connection.fetchval(
         SAVE["add_job"],
         spec.name,
@@ -63,6 +64,7 @@ async def _insert_job(
         total,
         first,
         ledger.now,
+        rows.policy_values(policy),
     )
     wanted = [class_ids[fingerprint(need)] for need in draft.classes]
     groups = [GroupRow(*row) for row in await connection.fetch(SAVE["add_groups"], number, sorted(set(wanted)))]
@@ -73,7 +75,7 @@ async def _insert_job(
     by_first = {row["first_task"]: row["id"] for row in ids}
     for row in draft.specs:
         row.id = by_first[row.first_task]
-    draft.job = Job(number, spec.priority, JobState.ACTIVE, total, 0, first)
+    draft.job = Job(number, spec.priority, JobState.ACTIVE, total, 0, first, policy=policy)
     adopt(ledger, draft.job, spec.queue, groups)
     ledger.note_job("job.submitted", number, actor=draft.actor, detail={"tasks": total, "first_task": first})
     return Growing(draft.job, draft.specs)

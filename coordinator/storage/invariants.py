@@ -10,6 +10,7 @@ import asyncpg
 
 from coordinator.domain.job import state_of
 from coordinator.storage import rows
+from coordinator.storage.pool import prepare
 from coordinator.storage.queries import load
 
 _STATEMENTS: Final = load("invariants")
@@ -29,6 +30,7 @@ async def violations(database_url: str) -> list[Violation]:
     connection = await asyncpg.connect(database_url, timeout=10)
     found = []
     try:
+        await prepare(connection)
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             for name, statement in _STATEMENTS.items():
                 broken = await connection.fetch(statement)

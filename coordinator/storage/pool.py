@@ -58,7 +58,7 @@ async def open_pool(database_url: str, *, most: int = 10) -> asyncpg.Pool:
             database_url,
             min_size=1,
             max_size=most,
-            init=_prepare,
+            init=prepare,
             command_timeout=COMMAND_TIMEOUT_S,
             timeout=ACQUIRE_TIMEOUT_S,
             server_settings=SESSION,
@@ -68,7 +68,8 @@ async def open_pool(database_url: str, *, most: int = 10) -> asyncpg.Pool:
         raise translate(error) from error
 
 
-async def _prepare(connection: asyncpg.Connection) -> None:
+async def prepare(connection: asyncpg.Connection) -> None:
+    """Speak of jsonb as Python values."""
     await connection.set_type_codec(
         "jsonb", schema="pg_catalog", encoder=_to_jsonb, decoder=_from_jsonb, format="binary"
     )

@@ -1,18 +1,19 @@
 """Rows <-> domain values."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from asyncpg import Record
 
 from coordinator.domain.attempt import Attempt, AttemptState, Ending
-from coordinator.domain.job import Job, JobState
+from coordinator.domain.job import Job, JobState, Policy
 from coordinator.domain.matching import TaskClass
 from coordinator.domain.task import Task, TaskState
 from coordinator.domain.worker import Connection, Duty, Worker
 
 TASK_COLUMNS: Final = (
     "id", "job_id", "group_id", "spec_id", "state", "priority", "run", "attempt", "accepted_attempt", "failures",
-    "losses", "retries", "failed_on", "unmet", "not_before", "reason",
+    "losses", "shortages", "retries", "failed_on", "unmet", "not_before", "reason",
 )  # fmt: skip
 ATTEMPT_COLUMNS: Final = (
     "task_id", "attempt", "run", "class_id", "worker_id", "epoch", "state", "assigned_at", "sent_at",
@@ -21,17 +22,18 @@ ATTEMPT_COLUMNS: Final = (
 _ATTEMPT_STATES: Final = {state.value: state for state in AttemptState}
 _ENDINGS: Final = {ending.value: ending for ending in Ending}
 _TASK_STATES: Final = {state.value: state for state in TaskState}
+_DEFAULT_POLICY: Final = Policy()
 _WORKER_FIELDS: Final = tuple(Worker.__slots__)
 
 
 def task(row: Record) -> Task:
     """A row of tasks, columns in the order of `TASK_COLUMNS`."""
-    (number, job, group, spec, state, priority, run, attempt, accepted, failures, losses, retries, failed_on, unmet,
-     not_before, reason) = row  # fmt: skip
+    (number, job, group, spec, state, priority, run, attempt, accepted, failures, losses, shortages, retries,
+     failed_on, unmet, not_before, reason) = row  # fmt: skip
     return Task(
         id=number, job_id=job, group_id=group, spec_id=spec, state=_TASK_STATES[state], priority=priority, run=run,
-        attempt=attempt, accepted_attempt=accepted, failures=failures, losses=losses, retries=retries,
-        failed_on=failed_on, unmet=unmet, not_before=not_before, reason=reason,
+        attempt=attempt, accepted_attempt=accepted, failures=failures, losses=losses, shortages=shortages,
+        retries=retries, failed_on=failed_on, unmet=unmet, not_before=not_before, reason=reason,
     )  # fmt: skip
 
 
@@ -39,8 +41,8 @@ def task_record(one: Task) -> tuple[Any, ...]:
     """What COPY writes for a new task."""
     return (
         one.id, one.job_id, one.group_id, one.spec_id, one.state.value, one.priority, one.run, one.attempt,
-        one.accepted_attempt, one.failures, one.losses, one.retries, one.failed_on, one.unmet, one.not_before,
-        one.reason,
+        one.accepted_attempt, one.failures, one.losses, one.shortages, one.retries, one.failed_on, one.unmet,
+        one.not_before, one.reason,
     )  # fmt: skip
 
 
@@ -92,7 +94,20 @@ def job(row: Record) -> Job:
         cancel_requested_at=row["cancel_requested_at"],
         cancel_reason=row["cancel_reason"],
         finished_at=row["finished_at"],
+        policy=policy(row["policy"]),
     )
+
+
+def policy(stored: Mapping[str, Any] | None) -> Policy:
+    """A job's policy; the default one is one value for all."""
+    return Policy(**stored) if stored else _DEFAULT_POLICY
+
+
+def policy_values(one: Policy) -> dict[str, Any] | None:
+    """What of a policy is stored: where it differs from the default."""
+    return {
+        name: value for name in Policy.__slots__ if (value := getattr(one, name)) != getattr(_DEFAULT_POLICY, name)
+    } or None
 
 
 def task_class(row: Record) -> TaskClass:

@@ -139,9 +139,10 @@ async def _attempts(connection: asyncpg.Connection, ledger: Ledger) -> None:
                 one.done,
                 one.total,
                 one.activity,
+                one.cause,
             )
         )
-    await connection.execute(SAVE["attempts"], *_columns(19, records))
+    await connection.execute(SAVE["attempts"], *_columns(20, records))
     ledger.dirty_attempts.clear()
 
 
@@ -160,13 +161,14 @@ async def _tasks(connection: asyncpg.Connection, ledger: Ledger) -> None:
                 one.accepted_attempt,
                 one.failures,
                 one.losses,
+                one.shortages,
                 ",".join(one.failed_on),
                 one.unmet,
                 one.not_before,
                 one.reason,
             )
         )
-    await connection.execute(SAVE["tasks"], ledger.now, *_columns(11, records))
+    await connection.execute(SAVE["tasks"], ledger.now, *_columns(12, records))
     ledger.dirty_tasks.clear()
 
 

@@ -29,6 +29,15 @@ def job(row: Row) -> dict[str, Any]:
     return {**row, "counts": Counts(**{name: row[f"n_{name}"] for name in Counts.model_fields})}
 
 
+def policy(text: str | None) -> dict[str, Any]:
+    """What a job's submitter decided about failure, the share in words."""
+    decided = parsed(text) or {}
+    share = decided.pop("fail_share", None)
+    if share is not None:
+        decided["on_failure"] = f"fails at {share:.4g} of its tasks" if share else "fail_fast"
+    return decided
+
+
 def specification(body: dict[str, Any]) -> dict[str, Any]:
     """The specification as submitted, without what may be a secret and what is ours."""
     environment = {

@@ -79,6 +79,7 @@ class Views:
             reasons = [(group["ready"], await _why_ready(connection, group["class_id"])) for group in groups]
         return JobDetail(
             **shown.job(row),
+            **shown.policy(row["policy"]),
             parts=[PartView(**{**part, "after": shown.dependencies(part["after"])}) for part in parts],
             waiting=[WaitingTasks(**why.model_dump(), tasks=count) for count, why in reasons],
         )

@@ -100,7 +100,13 @@ class PartView(View):
 
 
 class JobDetail(JobView):
-    """A job with its first hundred parts, and why its ready tasks wait."""
+    """A job with its first hundred parts, why its ready tasks wait, and what its submitter decided about failure."""
+
+    on_failure: str = "continue"
+    late_results: str = "reject"
+    max_losses: int = 5
+    shortages: int = 3
+    block_after: int = 3
 
     parts: list[PartView]
     waiting: list[WaitingTasks]
@@ -152,6 +158,7 @@ class AttemptView(View):
     done: int | None
     total: int | None
     activity: str | None
+    cause: str | None = None
 
 
 class OutputView(View):
@@ -171,6 +178,7 @@ class TaskDetail(TaskView):
     """A task with its specification, its newest hundred attempts, their outputs, and why it waits."""
 
     spec: dict[str, Any]
+    shortages: int = 0
     failed_on: list[str]
     retries: int
     unmet: int

@@ -4,21 +4,37 @@ Third-party runners are classes of this shape, named by an entry point in the gr
 made once, without arguments.
 """
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
+from schemas.task import Cause
+
 Parameters = Mapping[str, JsonValue]
 
 
 class CommandError(Exception):
-    """The command failed: the message goes into the task's `error`, as it is."""
+    """The command failed: the message goes into the task's `error`, as it is.
 
-    def __init__(self, message: str, *, exit_code: int | None = None) -> None:
+    `cause` is a word of `schemas.task.Cause`, where the runner can tell: it decides how the task is tried again.
+    """
+
+    def __init__(self, message: str, *, exit_code: int | None = None, cause: str | None = None) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+        self.cause = cause
+
+
+def cause_of(error: BaseException) -> str | None:
+    """What an exception of the system says of the cause: no memory, or no room on the disk."""
+    if isinstance(error, MemoryError):
+        return Cause.MEMORY
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Cause.DISK
+    return None
 
 
 class Context(Protocol):

@@ -13,7 +13,7 @@ from typing import cast
 
 from worker_agent.lines import compile_pattern
 from worker_agent.processes import Process
-from worker_agent.runners.base import CommandError, Context, Parameters, refuse_unknown, strings, text
+from worker_agent.runners.base import CommandError, Context, Parameters, cause_of, refuse_unknown, strings, text
 from worker_agent.runners.child import ChildContext, Reader, attend, verdict_on
 
 
@@ -47,7 +47,7 @@ class ExecRunner:
         try:
             process = Process([program, *argv[1:]], cwd=cwd, environment=environment, on_output=reader.feed)
         except (OSError, ValueError) as error:
-            raise CommandError(f"cannot start {argv[0]!r}: {error}") from None
+            raise CommandError(f"cannot start {argv[0]!r}: {error}", cause=cause_of(error)) from None
         return verdict_on(await attend(process, cast("ChildContext", context), reader), argv[0])
 
     def _check(self, name: str, program: str | None, environment: Mapping[str, str]) -> None:
@@ -76,7 +76,8 @@ class ExecRunner:
             if not target.resolve().is_relative_to(directory.resolve()):
                 raise CommandError("parameter 'cwd' leaves the attempt's directory")
         except OSError as error:
-            raise CommandError(f"cannot make the directory {target}: {error.strerror}") from None
+            words = f"cannot make the directory {target}: {error.strerror}"
+            raise CommandError(words, cause=cause_of(error)) from None
         return target
 
 

@@ -20,7 +20,7 @@ from pydantic import JsonValue
 
 from worker_agent.lines import LineError, read_result
 from worker_agent.processes import Process
-from worker_agent.runners.base import CommandError, Context, Parameters, refuse_unknown, text
+from worker_agent.runners.base import CommandError, Context, Parameters, cause_of, refuse_unknown, text
 from worker_agent.runners.child import ChildContext, Reader, attend, verdict_on
 
 CHILD: Final = Path(__file__).with_name("python_child.py")
@@ -65,7 +65,8 @@ class PythonRunner:
         try:
             value = await cast("Callable[..., Awaitable[Any]]", function)(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - whatever it raises is the task's failure
-            raise CommandError(f"{name} raised {type(error).__name__}: {error}", exit_code=1) from None
+            words = f"{name} raised {type(error).__name__}: {error}"
+            raise CommandError(words, exit_code=1, cause=cause_of(error)) from None
         if value is not None:
             context.result(_storable(value))
 
@@ -116,7 +117,8 @@ def _conclude(name: str, code: int, raw: bytes, context: Context) -> None:
     if not isinstance(answer, dict):
         raise CommandError(f"{name} gave no answer")
     if "error" in answer:
-        raise CommandError(str(answer["error"]), exit_code=code)
+        cause = answer.get("cause")
+        raise CommandError(str(answer["error"]), exit_code=code, cause=cause if isinstance(cause, str) else None)
     verdict_on(code, name)
     if answer.get("result") is not None:
         context.result(answer["result"])

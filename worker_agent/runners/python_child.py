@@ -6,6 +6,7 @@ the first argument. Whatever the function prints is the task's log (see the line
 """
 
 import asyncio
+import errno
 import importlib
 import inspect
 import json
@@ -32,11 +33,19 @@ def main() -> int:
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is the answer
         traceback.print_exc()
         words = "".join(traceback.format_exception_only(error)).strip()
-        body, code = json.dumps({"error": words[:3000]}), 1
+        body, code = json.dumps({"error": words[:3000], "cause": _cause(error)}), 1
     sys.stdout.flush()
     with os.fdopen(answer_to, "wb") as file:
         file.write(body.encode())
     return code
+
+
+def _cause(error: BaseException) -> str | None:
+    """What the exception says of the cause: no memory, or no room on the disk."""
+    if isinstance(error, MemoryError):
+        return "memory"
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "disk" if full else None
 
 
 def _call(call: dict[str, Any]) -> object:

@@ -94,3 +94,15 @@ SELECT a.task_id AS task, a.attempt, a.state, a.ending
 SELECT a.task_id AS task, a.attempt, a.worker_id AS worker, a.sent_at
   FROM attempts a JOIN workers w ON w.id = a.worker_id
  WHERE a.state = 'assigned' AND w.connection = 'online' AND a.sent_at < farm_now() - interval '130 seconds';
+
+-- name: each_end_is_counted_as_what_it_is
+-- A loss burns no retry and no shortage, a failure is no loss; and nobody is out of retries before they are used up.
+SELECT t.id AS task, t.failures, t.shortages, t.losses, t.retries, ends.failed, ends.lost, t.reason
+  FROM tasks t
+ CROSS JOIN LATERAL (
+       SELECT count(*) FILTER (WHERE a.ending = 'failed') AS failed,
+              count(*) FILTER (WHERE a.ending = 'lost' AND a.started_at IS NOT NULL) AS lost
+         FROM attempts a WHERE a.task_id = t.id AND a.run = t.run) AS ends
+ WHERE t.failures + t.shortages > ends.failed
+    OR t.losses > ends.lost
+    OR (t.state = 'failed' AND t.reason ~ '^failed( [0-9]+ times)?$' AND t.failures <= t.retries);

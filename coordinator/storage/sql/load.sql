@@ -27,23 +27,23 @@ SELECT DISTINCT kind FROM workers, unnest(kinds) AS kind;
 
 -- name: held_attempts
 SELECT task_id, attempt, run, class_id, worker_id, epoch, state, assigned_at, sent_at, sends, ending, accepted, seen_seq,
-       started_at, ended_at, promoted_at, exit_code, error, result, run_s, done, total, activity
+       started_at, ended_at, promoted_at, exit_code, error, result, run_s, done, total, activity, cause
   FROM attempts WHERE worker_id = ANY($1::text[]) AND state <> 'ended';
 
 -- name: attempts
 SELECT a.task_id, a.attempt, a.run, a.class_id, a.worker_id, a.epoch, a.state, a.assigned_at, a.sent_at, a.sends, a.ending, a.accepted, a.seen_seq, 
-       a.started_at, a.ended_at, a.promoted_at, a.exit_code, a.error, a.result, a.run_s, a.done, a.total, a.activity
+       a.started_at, a.ended_at, a.promoted_at, a.exit_code, a.error, a.result, a.run_s, a.done, a.total, a.activity, a.cause
   FROM unnest($1::bigint[], $2::integer[]) AS named(task_id, attempt)
   JOIN attempts a ON a.task_id = named.task_id AND a.attempt = named.attempt;
 
 -- name: live_or_accepted_attempts
 SELECT task_id, attempt, run, class_id, worker_id, epoch, state, assigned_at, sent_at, sends, ending, accepted, seen_seq,
-       started_at, ended_at, promoted_at, exit_code, error, result, run_s, done, total, activity
+       started_at, ended_at, promoted_at, exit_code, error, result, run_s, done, total, activity, cause
   FROM attempts WHERE task_id = ANY($1::bigint[]) AND (state <> 'ended' OR accepted);
 
 -- name: tasks
-SELECT id, job_id, group_id, spec_id, state, priority, run, attempt, accepted_attempt, failures, losses, retries,
-       failed_on, unmet, not_before, reason
+SELECT id, job_id, group_id, spec_id, state, priority, run, attempt, accepted_attempt, failures, losses, shortages,
+       retries, failed_on, unmet, not_before, reason
   FROM tasks WHERE id = ANY($1::bigint[]);
 
 -- name: dependents
@@ -114,8 +114,8 @@ SELECT worker_id, class_id, count(*)::integer AS held
 SELECT t.*
   FROM unnest($1::bigint[], $2::integer[]) AS look(group_id, most)
  CROSS JOIN LATERAL (
-       SELECT id, job_id, group_id, spec_id, state, priority, run, attempt, accepted_attempt, failures, losses, retries,
-              failed_on, unmet, not_before, reason
+       SELECT id, job_id, group_id, spec_id, state, priority, run, attempt, accepted_attempt, failures, losses, shortages,
+              retries, failed_on, unmet, not_before, reason
          FROM tasks
         WHERE group_id = look.group_id AND state = 'ready'
         ORDER BY priority DESC, id

@@ -1,11 +1,12 @@
 -- name: tasks
 UPDATE tasks t
    SET state = u.state, run = u.run, attempt = u.attempt, accepted_attempt = u.accepted_attempt,
-       failures = u.failures, losses = u.losses, failed_on = string_to_array(u.failed_on, ','), unmet = u.unmet,
-       not_before = u.not_before, reason = u.reason, changed_at = $1
+       failures = u.failures, losses = u.losses, shortages = u.shortages,
+       failed_on = string_to_array(u.failed_on, ','), unmet = u.unmet, not_before = u.not_before, reason = u.reason, changed_at = $1
   FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::integer[], $6::integer[], $7::smallint[], $8::smallint[],
-              $9::text[], $10::integer[], $11::timestamptz[], $12::text[])
-       AS u(id, state, run, attempt, accepted_attempt, failures, losses, failed_on, unmet, not_before, reason)
+              $9::smallint[], $10::text[], $11::integer[], $12::timestamptz[], $13::text[])
+       AS u(id, state, run, attempt, accepted_attempt, failures, losses, shortages, failed_on, unmet, not_before,
+            reason)
  WHERE t.id = u.id;
 
 -- name: completed
@@ -33,13 +34,13 @@ UPDATE attempts a
    SET epoch = u.epoch, state = u.state, ending = u.ending, accepted = u.accepted, seen_seq = u.seen_seq,
        sent_at = u.sent_at, sends = u.sends, started_at = u.started_at, ended_at = u.ended_at,
        promoted_at = u.promoted_at, exit_code = u.exit_code, error = u.error, result = u.result::jsonb, run_s = u.run_s,
-       done = u.done, total = u.total, activity = u.activity
+       done = u.done, total = u.total, activity = u.activity, cause = u.cause
   FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::text[], $5::text[], $6::boolean[], $7::bigint[],
               $8::timestamptz[], $9::smallint[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
               $13::integer[], $14::text[], $15::text[], $16::double precision[], $17::bigint[], $18::bigint[],
-              $19::text[])
+              $19::text[], $20::text[])
        AS u(task_id, attempt, epoch, state, ending, accepted, seen_seq, sent_at, sends, started_at, ended_at,
-            promoted_at, exit_code, error, result, run_s, done, total, activity)
+            promoted_at, exit_code, error, result, run_s, done, total, activity, cause)
  WHERE a.task_id = u.task_id AND a.attempt = u.attempt;
 
 -- name: jobs
@@ -125,8 +126,8 @@ SELECT id, fingerprint FROM classes WHERE fingerprint = ANY($1::text[]);
 SELECT setval('task_ids', nextval('task_ids') + $1 - 1);
 
 -- name: add_job
-INSERT INTO jobs (name, key, submitter, queue, priority, state, total, first_task, submitted_at)
-VALUES ($1, $2, $3, $4, $5, 'active', $6, $7, $8) RETURNING id;
+INSERT INTO jobs (name, key, submitter, queue, priority, state, total, first_task, submitted_at, policy)
+VALUES ($1, $2, $3, $4, $5, 'active', $6, $7, $8, $9) RETURNING id;
 
 -- name: add_groups
 INSERT INTO groups (job_id, class_id) SELECT $1, class_id FROM unnest($2::bigint[]) AS class_id

@@ -19,7 +19,8 @@ LIMIT $4
 
 -- name: job
 SELECT id, name, key, submitter, queue, priority, state, total, expanded, n_blocked, n_scheduled, n_ready, n_assigned,
-       n_running, n_completed, n_failed, n_canceled, cancel_reason, submitted_at, finished_at
+       n_running, n_completed, n_failed, n_canceled, cancel_reason, submitted_at, finished_at,
+       policy::text AS policy
 FROM jobs
 WHERE id = $1
 
@@ -58,7 +59,7 @@ SELECT t.id, t.job_id AS job, s.name, s.is_array, t.id - s.first_task AS index,
        (s.array_values -> (t.id - s.first_task)::integer)::text AS value,
        c.kind, c.queue, t.state, t.priority, t.run, t.attempt, t.accepted_attempt, t.failures, t.losses, t.not_before,
        t.reason, t.changed_at, a.worker_id AS worker, a.done, a.total, a.activity, a.error,
-       c.id AS class_id, s.body::text AS spec, t.failed_on, t.retries, t.unmet,
+       c.id AS class_id, s.body::text AS spec, t.shortages, t.failed_on, t.retries, t.unmet,
        farm_now() AS now
 FROM tasks t
 JOIN specs s ON s.id = t.spec_id
@@ -69,7 +70,7 @@ WHERE t.id = $1
 
 -- name: attempts
 SELECT attempt, run, worker_id AS worker, epoch, state, ending, accepted, assigned_at, started_at, ended_at, promoted_at,
-       exit_code, error, result::text AS result, run_s, done, total, activity
+       exit_code, error, result::text AS result, run_s, done, total, activity, cause
 FROM attempts
 WHERE task_id = $1
 ORDER BY attempt DESC

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from schemas.task import Command, Input, Outcome, Phase, TaskOutput, TaskProgress, TaskStarted, Verdict
+from schemas.task import Cause, Command, Input, Outcome, Phase, TaskOutput, TaskProgress, TaskStarted, Verdict
 from schemas.worker import WorkerHeartbeat, WorkerOnline
 from tests.integration.agent.conftest import StartAgent
 from tests.integration.agent.peer import Peer, an_attempt, python
@@ -115,6 +115,16 @@ async def test_a_function_is_called_and_its_value_is_the_result(joined: Peer) ->
     command = Command(name="python", parameters={"callable": "math:hypot", "args": [3, 4]})
     await joined.assign(an_attempt(1, 1, command))
     assert (await joined.finished(1)).result == 5.0
+
+
+async def test_want_of_memory_is_reported_as_the_cause_of_the_failure(joined: Peer) -> None:
+    command = Command(name="python", parameters={"callable": "operator:mul", "args": ["x", 2**62]})
+    await joined.assign(an_attempt(1, 1, command))
+
+    report = await joined.finished(1)
+
+    assert report.outcome is Outcome.FAILED
+    assert report.cause == Cause.MEMORY
 
 
 async def test_a_function_that_raises_fails_with_its_words_and_its_traceback_in_the_log(joined: Peer) -> None:
