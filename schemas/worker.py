@@ -32,8 +32,11 @@ class RequestedState(StrEnum):
     AWAKE = "awake"
     ASLEEP = "asleep"
     DRAIN = "drain"
-    OFFLINE = "offline"
+    ERROR = "error"
+    TESTING = "testing"
+    QUARANTINED = "quarantined"
     RESTART = "restart"
+    OFFLINE = "offline"
 
 
 class Platform(Message):
@@ -120,18 +123,26 @@ class WorkerHeartbeat(Message):
 
 
 class WorkerStateChanged(Message):
-    """My duty is now this: because I was asked to, or by a local signal."""
+    """My duty is now this: because I was asked to, or by a local signal.
+
+    `refused` is what I was asked for and will not do, for this reason: the request ends.
+    """
 
     type: Literal["worker.state_changed"] = "worker.state_changed"
     duty: Duty
     reason: Text | None = None
+    refused: RequestedState | None = None
 
 
 class WorkerOffline(Message):
-    """Goodbye. `handed_back` are attempts that it holds and will not finish; they are ready again at once."""
+    """Goodbye. `handed_back` are attempts that it holds and will not finish; they are ready again at once.
+
+    `duty` is what it was willing to do before it began to go: it is asked for that again when it comes back.
+    """
 
     type: Literal["worker.offline"] = "worker.offline"
     reason: Text | None = None
+    duty: Duty | None = None
     handed_back: Annotated[list[AttemptRef], Field(max_length=MAX_HELD)] = Field(default_factory=list)
 
 
@@ -160,11 +171,15 @@ class Reset(Message):
 
 
 class RequestState(Message):
-    """Please change your state: at once, or when the attempts you hold have ended (`lazy`)."""
+    """Please change your state: at once, or when the attempts you hold have ended (`lazy`).
+
+    With `if_idle` it is a question: who holds something, or has sessions open, refuses (`worker.state_changed`).
+    """
 
     type: Literal["request_state"] = "request_state"
     state: RequestedState
     lazy: bool = True
+    if_idle: bool = False
     reason: Text | None = None
     actor: Line | None = None
 

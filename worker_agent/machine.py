@@ -23,6 +23,16 @@ from worker_agent.plan import Plan, Ref, Work
 GRACE_S: Final = 5.0
 EXIT_OK: Final = 0
 EXIT_RESTART: Final = 10
+#: Who is this takes tasks.
+_WORKING: Final = frozenset({Duty.AWAKE, Duty.TESTING})
+#: What it is to be when it is asked for this.
+_DUTIES: Final = {
+    RequestedState.AWAKE: Duty.AWAKE,
+    RequestedState.DRAIN: Duty.DRAINING,
+    RequestedState.ERROR: Duty.ERROR,
+    RequestedState.TESTING: Duty.TESTING,
+    RequestedState.QUARANTINED: Duty.QUARANTINED,
+}
 
 
 @dataclass(slots=True)
@@ -31,6 +41,8 @@ class Leaving:
 
     reason: str
     exit_code: int
+    #: What it was willing to do before.
+    duty: Duty
     settled: bool = False
     said: bool = False
 
@@ -48,6 +60,8 @@ class Machine:
         self.refused = 0
         self._hands = Holdings(slots)
         self._said_duty = self.duty
+        #: What it was asked to be, whatever it can be just now.
+        self._asked = Duty.AWAKE
         self._asleep_when_free: str | None = None
         self._leaving: Leaving | None = None
 
@@ -127,7 +141,9 @@ class Machine:
         hands = self._hands
         stale = self.welcomed and epoch < self.epoch
         # What the journal cannot hold fails with the reason; who drains or sleeps gives back.
-        willing = self.duty in (Duty.AWAKE, Duty.ERROR) and self._leaving is None
+        willing = self._leaving is None and (
+            self.duty in _WORKING or (self.duty is Duty.ERROR and self.journal_trouble)
+        )
         for spec in attempts:
             ref = (spec.task, spec.attempt)
             known = hands.held.get(ref)
@@ -199,29 +215,46 @@ class Machine:
         """The coordinator asks for another state; it asks again until it hears that it is so."""
         reason = wish.reason or ""
         match wish.state:
-            case RequestedState.AWAKE if self._leaving is None and not self.journal_trouble:
-                self._asleep_when_free = None
-                self._become(Duty.AWAKE, reason)
-            case RequestedState.AWAKE:
-                self._become(self.duty, "it cannot be awake now")
-            case RequestedState.DRAIN:
-                self._asleep_when_free = None
-                self._quiet(Duty.DRAINING, reason, lazy=wish.lazy)
+            case RequestedState.OFFLINE | RequestedState.RESTART:
+                self._on_asked_to_go(wish, reason)
+            case _ if self._leaving is not None:
+                self._become(self.duty, "it is leaving")
             case RequestedState.ASLEEP:
-                self._asleep_when_free = reason
+                self._asked, self._asleep_when_free = Duty.ASLEEP, reason
                 self._quiet(self.duty if self.duty is Duty.ASLEEP else Duty.DRAINING, reason, lazy=wish.lazy)
-            case RequestedState.RESTART if not self.can_restart:
-                self._become(self.duty, "nothing would start this agent again (can_restart is off)")
-            case RequestedState.OFFLINE:
-                self.leave(reason or "asked to go offline", EXIT_OK, lazy=wish.lazy)
-            case RequestedState.RESTART:
-                self.leave(reason or "asked to restart", EXIT_RESTART, lazy=wish.lazy)
+            case _:
+                self._asked, self._asleep_when_free = _DUTIES[wish.state], None
+                self._take_up(reason, lazy=wish.lazy)
         self._go_on()
+
+    def _on_asked_to_go(self, wish: RequestState, reason: str) -> None:
+        """Leave, unless it cannot come back as asked, or was asked only if it is idle, and is not."""
+        refusal = None
+        if wish.state is RequestedState.RESTART and not self.can_restart:
+            refusal = "nothing would start this agent again (can_restart is off)"
+        elif wish.if_idle and self._hands.unfinished:
+            refusal = f"it is busy: it holds {len(self._hands.unfinished)}"
+        if refusal is not None:
+            if self.welcomed:
+                said = WorkerStateChanged(duty=self.duty, reason=refusal, refused=wish.state)
+                self._hands.plan.announces.append(said)
+            return
+        code = EXIT_RESTART if wish.state is RequestedState.RESTART else EXIT_OK
+        self.leave(reason or f"asked to {'restart' if code else 'go offline'}", code, lazy=wish.lazy)
+
+    def _take_up(self, reason: str, *, lazy: bool) -> None:
+        """Be what was asked for, as far as that is possible now."""
+        if self._asked is Duty.AWAKE:
+            self._become(Duty.ERROR if self.journal_trouble else Duty.AWAKE, reason)
+        elif self._asked is Duty.TESTING and self.journal_trouble:
+            self._become(Duty.ERROR, reason)
+        else:
+            self._quiet(self._asked, reason, lazy=lazy)
 
     def leave(self, reason: str, exit_code: int, *, lazy: bool = True) -> None:
         """Take nothing new, finish what runs (or stop it now), say goodbye, exit."""
         if self._leaving is None:
-            self._leaving = Leaving(reason, exit_code)
+            self._leaving = Leaving(reason, exit_code, self._asked)
             self._hands.handing_back = True
             self._quiet(Duty.DRAINING, reason, lazy=lazy)
         elif not lazy:
@@ -254,14 +287,14 @@ class Machine:
             self._hands.fail_unjournaled(work, reason)
         if not self.journal_trouble:
             self.journal_trouble = True
-            if self.duty is Duty.AWAKE:
+            if self.duty in _WORKING:
                 self._become(Duty.ERROR, reason)
 
     def on_journal_healed(self) -> None:
         """It can be written again."""
         self.journal_trouble = False
-        if self.duty is Duty.ERROR:
-            self._become(Duty.AWAKE, "the journal can be written again")
+        if self.duty is Duty.ERROR and self._asked in _WORKING:
+            self._become(self._asked, "the journal can be written again")
         self._go_on()
 
     # --- the parts -------------------------------------------------------------------------------------------
@@ -310,4 +343,4 @@ class Machine:
         if not leaving.said:
             leaving.said = True
             refs = [AttemptRef(task=w.task, attempt=w.attempt) for w in self._hands.handed_back[:MAX_HELD]]
-            self._hands.plan.goodbye = WorkerOffline(reason=leaving.reason or None, handed_back=refs)
+            self._hands.plan.goodbye = WorkerOffline(reason=leaving.reason or None, duty=leaving.duty, handed_back=refs)

@@ -18,7 +18,7 @@ from typing import Final
 from coordinator.domain.budget import Budgets, Claims, Hold, Key, Scope, Shares
 from coordinator.domain.lanes import Candidate, First, Lanes, lanes_of
 from coordinator.domain.why import Found, Reason
-from coordinator.domain.worker import Worker, takes_work
+from coordinator.domain.worker import Duty, Worker, has_labels, is_named, takes_work
 
 __all__ = ["Candidate"]
 
@@ -114,7 +114,7 @@ def misfits(worker: Worker, need: TaskClass) -> Iterator[Reason]:
         yield Reason.NO_ZONE
     if not need.tags.issubset(worker.tags):
         yield Reason.NO_TAG
-    if not need.labels.issubset(worker.labels):
+    if not has_labels(worker, need.labels):
         yield Reason.NO_LABEL
     if not Free(worker.slots, worker.cpus, worker.memory_mb, worker.gpus).fits(need):
         yield Reason.TOO_BIG
@@ -123,6 +123,17 @@ def misfits(worker: Worker, need: TaskClass) -> Iterator[Reason]:
 def eligible(worker: Worker, need: TaskClass) -> bool:
     """Whether *worker* could run tasks of this class at all, were it free and awake: nothing in `misfits`."""
     return next(misfits(worker, need), None) is None
+
+
+def reserved(worker: Worker, need: TaskClass) -> Iterator[Reason]:
+    """Why a worker that takes work is kept for other tasks: one that is tested takes only those that name it."""
+    if worker.duty is Duty.TESTING and not is_named(worker, need.labels):
+        yield Reason.TESTING
+
+
+def could_take(worker: Worker, need: TaskClass) -> bool:
+    """Whether it takes tasks of this class just now, be it full."""
+    return takes_work(worker) and eligible(worker, need) and next(reserved(worker, need), None) is None
 
 
 def shortage(free: Free, need: TaskClass) -> Iterator[Reason]:
@@ -145,9 +156,7 @@ def withheld(group: Group, budgets: Budgets) -> Iterator[Found]:
 
 def averse(worker: Worker, need: TaskClass, failed_on: Collection[str], everyone: Iterable[Worker]) -> Iterator[Reason]:
     """Why this worker is not to have a task that *failed_on* some: it did there, and another one can try."""
-    if worker.id in failed_on and any(
-        other.id not in failed_on and takes_work(other) and eligible(other, need) for other in everyone
-    ):
+    if worker.id in failed_on and any(other.id not in failed_on and could_take(other, need) for other in everyone):
         yield Reason.FAILED_HERE
 
 
@@ -167,7 +176,11 @@ def offers(workers: Iterable[tuple[Worker, Free]], classes: Iterable[TaskClass])
     for worker, free in workers:
         if not takes_work(worker) or free.slots <= 0:
             continue
-        fitting = [need for need in wanted if free.fits(need) and eligible(worker, need)]
+        fitting = [
+            need
+            for need in wanted
+            if free.fits(need) and eligible(worker, need) and next(reserved(worker, need), None) is None
+        ]
         if fitting:
             by_queue = [[need for need in fitting if need.queue == queue] for queue in worker.queues]
             found.append(Offer(worker, free, [needs for needs in by_queue if needs]))

@@ -76,6 +76,7 @@ class Reason(StrEnum):
     DRAINING = "draining"
     UNWELL = "unwell"
     STARTING = "starting"
+    TESTING = "testing"
     QUARANTINED = "quarantined"
     ASKED_TO_STOP = "asked_to_stop"
     FAILED_HERE = "failed_here"
@@ -209,8 +210,12 @@ LINES: Final[Mapping[Reason, Line]] = {
         "{workers:worker} could run it but {workers:says|say} that something is wrong there.",
         "farmhand workers show {first}",
     ),
-    _R.STARTING: Line(
-        _K.LATER, _W.NOBODY, "{workers:worker} could run it but {workers:is|are} only starting or being tested."
+    _R.STARTING: Line(_K.LATER, _W.NOBODY, "{workers:worker} could run it but {workers:is|are} only starting."),
+    _R.TESTING: Line(
+        _K.LATER,
+        _W.OPERATOR,
+        "{workers:worker} could run it but {workers:is|are} being tested, and it does not name {workers:it|them}.",
+        "farmhand workers wake {first}",
     ),
     _R.QUARANTINED: Line(
         _K.LATER,

@@ -1,4 +1,4 @@
-"""A worker's connection, and what it is willing to do.
+"""A worker's connection, what it is willing to do, and what it is asked for.
 
     offline -> online -> suspect -> lost, and back by a new `worker.online`
 
@@ -7,6 +7,7 @@ Busy is not a state (it is "holds attempts"); not hearing is.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -34,6 +35,51 @@ class Duty(StrEnum):
     TESTING = "testing"
     STARTING = "starting"
     QUARANTINED = "quarantined"
+
+
+class Asked(StrEnum):
+    """What a worker can be asked for."""
+
+    AWAKE = "awake"
+    ASLEEP = "asleep"
+    DRAIN = "drain"
+    ERROR = "error"
+    TESTING = "testing"
+    QUARANTINED = "quarantined"
+    RESTART = "restart"
+    OFFLINE = "offline"
+
+
+class Ends(StrEnum):
+    """When a request ends."""
+
+    DONE = "when it is so"
+    REPLACED = "when something else is asked for"
+    INSTANCE = "with the instance it was made for"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The duty that a request leads to (none: the worker goes), and when the request ends."""
+
+    duty: Duty | None
+    ends: Ends
+
+
+EFFECTS: Final[Mapping[Asked, Effect]] = {
+    Asked.AWAKE: Effect(Duty.AWAKE, Ends.DONE),
+    Asked.ASLEEP: Effect(Duty.ASLEEP, Ends.REPLACED),
+    Asked.DRAIN: Effect(Duty.DRAINING, Ends.REPLACED),
+    Asked.ERROR: Effect(Duty.ERROR, Ends.REPLACED),
+    Asked.TESTING: Effect(Duty.TESTING, Ends.REPLACED),
+    Asked.QUARANTINED: Effect(Duty.QUARANTINED, Ends.REPLACED),
+    Asked.RESTART: Effect(None, Ends.INSTANCE),
+    Asked.OFFLINE: Effect(None, Ends.INSTANCE),
+}
+#: The request that keeps a worker in this duty.
+KEEPS: Final[Mapping[Duty, Asked]] = {
+    effect.duty: asked for asked, effect in EFFECTS.items() if effect.duty is not None
+}
 
 
 class WorkerEvent(StrEnum):
@@ -102,6 +148,13 @@ class Worker:
     requested_reason: str | None = None
     requested_by: str | None = None
     requested_instance: UUID | None = None
+    #: Who asks: a `Source` of `domain.asking`.
+    requested_source: str | None = None
+    requested_at: datetime | None = None
+    #: A lazy request that is not done by then goes on at once.
+    requested_deadline_at: datetime | None = None
+    #: What it was asked for before it was asked to go, and is asked for again when it is back.
+    resume: dict[str, str | None] | None = None
     reason: str | None = None
 
 
@@ -112,15 +165,26 @@ def continues(worker: Worker, instance: UUID) -> bool:
 
 def fulfilled(requested: str, duty: Duty) -> bool:
     """Whether a worker of this duty has what was requested of it. `offline` and `restart` end with the instance."""
-    return {"awake": Duty.AWAKE, "asleep": Duty.ASLEEP, "drain": Duty.DRAINING}.get(requested) == duty
+    return EFFECTS[Asked(requested)].duty is duty
 
 
-#: Why a worker of this duty takes nothing; awake is no reason.
+def is_outstanding(worker: Worker, duty: Duty, *, runs: bool) -> bool:
+    """Whether a worker that says it has this *duty*, and whether it *runs* something, is to be told its request again.
+
+    What was asked for at once is not done before the work is handed back.
+    """
+    if worker.requested_state is None:
+        return False
+    if not fulfilled(worker.requested_state, duty):
+        return True
+    return runs and not worker.requested_lazy and duty is not Duty.AWAKE and duty is not Duty.TESTING
+
+
+#: Why a worker of this duty takes nothing; awake is no reason, and testing none against tasks that name it.
 _RESTING: Final[Mapping[Duty, Reason]] = {
     Duty.ASLEEP: Reason.ASLEEP,
     Duty.DRAINING: Reason.DRAINING,
     Duty.ERROR: Reason.UNWELL,
-    Duty.TESTING: Reason.STARTING,
     Duty.STARTING: Reason.STARTING,
     Duty.QUARANTINED: Reason.QUARANTINED,
 }
@@ -132,12 +196,32 @@ def unwilling(worker: Worker) -> Iterator[Reason]:
         yield Reason.SUSPECT
     elif worker.connection is not Connection.ONLINE:
         yield Reason.GONE
-    if worker.duty is not Duty.AWAKE:
-        yield _RESTING[worker.duty]
-    if worker.requested_state not in (None, "awake"):
+    resting = _RESTING.get(worker.duty)
+    if resting is not None:
+        yield resting
+    if worker.requested_state not in (None, worker.duty):
         yield Reason.ASKED_TO_STOP
 
 
 def takes_work(worker: Worker) -> bool:
     """Whether it may be given anything at all: nothing in `unwilling` is against it."""
     return next(unwilling(worker), None) is None
+
+
+#: A label that each worker has without anybody's approval: nobody else has it.
+OWN_LABEL: Final = "worker:"
+
+
+def is_own(label: str) -> bool:
+    """Whether *label* names one worker, so that nobody can approve it for another."""
+    return label.startswith(OWN_LABEL)
+
+
+def has_labels(worker: Worker, wanted: frozenset[str]) -> bool:
+    """Whether it has all the labels *wanted*: those approved for it, and its own."""
+    return not wanted or wanted.issubset((*worker.labels, OWN_LABEL + worker.id))
+
+
+def is_named(worker: Worker, wanted: frozenset[str]) -> bool:
+    """Whether the labels *wanted* name this worker."""
+    return OWN_LABEL + worker.id in wanted

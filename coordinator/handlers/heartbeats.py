@@ -5,14 +5,14 @@ from typing import Final, Protocol
 
 from coordinator.domain.attempt import Attempt
 from coordinator.domain.reconcile import compare
-from coordinator.domain.worker import Connection, Worker, fulfilled
+from coordinator.domain.worker import Connection, Duty, Worker, is_outstanding
 from coordinator.handlers.events import parked
 from coordinator.handlers.identity import Identities
 from coordinator.operations.inbox import Inbox, Item
 from coordinator.operations.ledger import Key
 from coordinator.operations.ports import Courier, Delivery
 from coordinator.operations.store import Beat
-from coordinator.operations.workers import is_current
+from coordinator.operations.workers import is_current, runs
 from schemas.base import UndecodableError
 from schemas.catalog import refuse_misplaced
 from schemas.envelope import FromWorker, decode_from_worker
@@ -102,6 +102,6 @@ def _differs(message: FromWorker, event: WorkerHeartbeat, known: tuple[Worker, d
         return True
     if worker.duty.value != event.duty.value:
         return True
-    if worker.requested_state is not None and not fulfilled(worker.requested_state, worker.duty):
+    if is_outstanding(worker, Duty(event.duty), runs=runs(event.holds)):
         return True
     return bool(compare(held, [(one.task, one.attempt, one.phase) for one in event.holds], message.seq))

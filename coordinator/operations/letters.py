@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from coordinator.domain import liveness
+from coordinator.domain.asking import Source
 from coordinator.domain.attempt import Attempt
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.store import Order, Transaction
@@ -58,6 +59,7 @@ async def compose(tx: Transaction, ledger: Ledger, patience: Silence) -> list[Le
                 RequestState(
                     state=RequestedState(worker.requested_state),
                     lazy=worker.requested_lazy,
+                    if_idle=worker.requested_source == Source.IDLE,
                     reason=worker.requested_reason,
                     actor=worker.requested_by,
                 )

@@ -105,13 +105,19 @@ class RequeueFailed(Request[Changed]):
 
 @dataclass(frozen=True)
 class RequestWorkerState(Request[Changed]):
-    """Ask a worker to change its state, at once or when what it holds has ended (`lazy`)."""
+    """Ask a worker to change its state, at once or when what it holds has ended (`lazy`).
+
+    What is lazy goes on at once after `within_s` seconds, if that is given. With `only_from` it is refused unless the
+    worker has this duty, or is asked for it.
+    """
 
     worker: str
     state: RequestedState
     actor: str
     lazy: bool = True
     reason: str | None = None
+    within_s: float | None = None
+    only_from: str | None = None
 
 
 @dataclass(frozen=True)

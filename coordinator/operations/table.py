@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from coordinator.domain.task import TaskState
-from coordinator.operations import duties, jobs, tasks, workers
+from coordinator.operations import duties, jobs, states, tasks, workers
 from coordinator.operations.ledger import Ledger, ParkedMessage, Parking, Wanted
 from coordinator.operations.requests import (
     CancelJob,
@@ -249,7 +249,7 @@ OPERATIONS: Final[Mapping[type, Operation]] = {
     RequeueFailed: Operation(_want_requeue, jobs.requeue_failed),
     CancelTasks: Operation(_want_tasks, tasks.cancel_tasks),
     RequeueTasks: Operation(_want_tasks, tasks.requeue_tasks),
-    RequestWorkerState: Operation(lambda wanted, r: wanted.holders.add(r.worker), workers.request_state),
+    RequestWorkerState: Operation(lambda wanted, r: wanted.holders.add(r.worker), states.request_state),
     LabelWorker: Operation(lambda wanted, r: wanted.workers.add(r.worker), workers.label),
     LookAtParked: Operation(lambda wanted, r: wanted.parked.add(r.parked), lambda ledger, r: _parked(ledger, r.parked)),
     Replay: Operation(_want_replay, _replay),

@@ -1,5 +1,6 @@
 """What happens to workers: they come, leave, change their duty, fall silent, and say what they hold."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,14 +16,15 @@ from coordinator.domain.worker import (
     WorkerEvent,
     continues,
     decide,
-    fulfilled,
+    is_outstanding,
+    is_own,
 )
-from coordinator.operations import tasks
+from coordinator.operations import states, tasks
 from coordinator.operations.ledger import Ledger
-from coordinator.operations.requests import Changed, ConflictError, LabelWorker, NotFoundError, RequestWorkerState
+from coordinator.operations.requests import Changed, InvalidError, LabelWorker
 from schemas.envelope import FromWorker
-from schemas.task import Outcome, Phase
-from schemas.worker import RequestedState, WorkerHeartbeat, WorkerOffline, WorkerOnline, WorkerStateChanged
+from schemas.task import Held, Outcome, Phase
+from schemas.worker import WorkerHeartbeat, WorkerOffline, WorkerOnline, WorkerStateChanged
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,14 @@ def online(ledger: Ledger, message: FromWorker, event: WorkerOnline) -> None:
     elif not continues(worker, message.instance):
         _new_epoch(ledger, worker, message, event)
     _describe(worker, event)
+    states.take_duty(ledger, worker, Duty(event.duty), None)
     worker.connection = Connection.ONLINE
     ledger.dirty_workers.add(worker.id)
     ledger.seen_workers[worker.id] = message.seq
     ledger.capacity_at.add(worker.id)
     keep = _answer_holds(ledger, worker, event)
     ledger.outgoing.welcomes[worker.id] = keep
-    if worker.requested_state is not None and not fulfilled(worker.requested_state, worker.duty):
+    if is_outstanding(worker, Duty(event.duty), runs=runs(event.holds)):
         ledger.outgoing.requests.add(worker.id)
 
 
@@ -83,16 +86,15 @@ def _describe(worker: Worker, event: WorkerOnline) -> None:
     worker.slots, worker.cpus = event.capacity.slots, event.capacity.cpus
     worker.memory_mb, worker.gpus = event.capacity.memory_mb, event.capacity.gpus
     worker.can_restart = event.can_restart
-    worker.duty = Duty(event.duty)
 
 
 def _new_epoch(ledger: Ledger, worker: Worker, message: FromWorker, event: WorkerOnline) -> None:
     listed = {(held.task, held.attempt) for held in event.holds}
     worker.epoch += 1
-    worker.instance = message.instance
     worker.reason = None
-    if worker.requested_state in (RequestedState.OFFLINE, RequestedState.RESTART):
-        _forget_request(worker)
+    if worker.instance != message.instance:
+        worker.instance = message.instance
+        states.begin_instance(ledger, worker)
     for key, attempt in list(ledger.held[worker.id].items()):
         if key in listed:
             attempt.epoch = worker.epoch
@@ -136,8 +138,7 @@ def offline(ledger: Ledger, message: FromWorker, event: WorkerOffline) -> None:
         else:
             tasks.lose(ledger, attempt, "the worker left")
     worker.reason = event.reason
-    if worker.requested_state in (RequestedState.OFFLINE, RequestedState.RESTART):
-        _forget_request(worker)
+    states.end_instance(ledger, worker, Duty(event.duty) if event.duty else None)
     ledger.dirty_workers.add(worker.id)
     ledger.note_worker("worker.offline", worker.id, detail={"reason": event.reason, "handed_back": len(handed_back)})
 
@@ -148,27 +149,14 @@ def state_changed(ledger: Ledger, message: FromWorker, event: WorkerStateChanged
     if worker is None or not is_current(worker, message.instance, message.epoch):
         ledger.outgoing.resets[message.worker] = "your epoch is over"
         return
-    take_duty(ledger, worker, Duty(event.duty), event.reason)
+    if event.refused is not None:
+        states.refuse(ledger, worker, event.refused, event.reason)
+    states.take_duty(ledger, worker, Duty(event.duty), event.reason)
 
 
-def take_duty(ledger: Ledger, worker: Worker, duty: Duty, reason: str | None) -> None:
-    """What the worker says of its duty is true; a request that it fulfils has ended."""
-    if worker.requested_state is not None and fulfilled(worker.requested_state, duty):
-        reason = reason or worker.requested_reason
-        if worker.requested_state == RequestedState.AWAKE:
-            _forget_request(worker)
-        ledger.dirty_workers.add(worker.id)
-    if worker.duty is duty:
-        return
-    worker.duty, worker.reason = duty, reason
-    ledger.dirty_workers.add(worker.id)
-    ledger.capacity_at.add(worker.id)
-    ledger.note_worker(f"worker.{duty}", worker.id, detail={"reason": reason} if reason else None)
-
-
-def _forget_request(worker: Worker) -> None:
-    worker.requested_state = worker.requested_reason = worker.requested_by = worker.requested_instance = None
-    worker.requested_lazy = True
+def runs(holds: Iterable[Held]) -> bool:
+    """Whether some of what a worker holds is still to be run."""
+    return any(held.phase in (Phase.RECEIVED, Phase.RUNNING) for held in holds)
 
 
 def _turn(worker: Worker, event: WorkerEvent) -> bool:
@@ -221,8 +209,8 @@ def beat(ledger: Ledger, message: FromWorker, event: WorkerHeartbeat) -> None:
         ledger.dirty_workers.add(worker.id)
         ledger.capacity_at.add(worker.id)
         ledger.note_worker("worker.back", worker.id)
-    take_duty(ledger, worker, Duty(event.duty), None)
-    if worker.requested_state is not None and not fulfilled(worker.requested_state, worker.duty):
+    states.take_duty(ledger, worker, Duty(event.duty), None)
+    if is_outstanding(worker, Duty(event.duty), runs=runs(event.holds)):
         ledger.outgoing.requests.add(worker.id)
     outcomes = {(held.task, held.attempt): held.outcome for held in event.holds}
     listed = [(held.task, held.attempt, held.phase) for held in event.holds]
@@ -246,32 +234,12 @@ def beat(ledger: Ledger, message: FromWorker, event: WorkerHeartbeat) -> None:
 # --- requests ----------------------------------------------------------------------------------------------
 
 
-def request_state(ledger: Ledger, request: RequestWorkerState) -> Changed:
-    """Ask a worker to change its state; kept until it has."""
-    worker = _worker(ledger, request.worker)
-    if request.state in (RequestedState.RESTART, RequestedState.OFFLINE) and worker.connection not in PRESENT:
-        raise ConflictError(f"worker {worker.id} is {worker.connection}; there is nothing to {request.state}")
-    if request.state is RequestedState.RESTART and not worker.can_restart:
-        raise ConflictError(f"worker {worker.id} cannot restart by itself; use offline and start it by hand")
-    worker.requested_state, worker.requested_lazy = request.state, request.lazy
-    worker.requested_reason, worker.requested_by = request.reason, request.actor
-    worker.requested_instance = worker.instance
-    ledger.dirty_workers.add(worker.id)
-    ledger.capacity_at.add(worker.id)
-    ledger.note_worker(
-        f"worker.{request.state}_requested",
-        worker.id,
-        actor=request.actor,
-        detail={"reason": request.reason, "lazy": request.lazy},
-    )
-    if worker.connection in PRESENT:
-        ledger.outgoing.requests.add(worker.id)
-    return Changed(1)
-
-
 def label(ledger: Ledger, request: LabelWorker) -> Changed:
     """Approve labels."""
-    worker = _worker(ledger, request.worker)
+    worker = states.find(ledger, request.worker)
+    own = next((label for label in request.labels if is_own(label)), None)
+    if own is not None:
+        raise InvalidError(f"label {own} is a worker's own name; it cannot be given or taken away")
     before, worker.labels = worker.labels, sorted(set(request.labels))
     ledger.dirty_workers.add(worker.id)
     ledger.capacity_at.add(worker.id)
@@ -279,10 +247,3 @@ def label(ledger: Ledger, request: LabelWorker) -> Changed:
         "worker.labelled", worker.id, actor=request.actor, detail={"before": before, "after": worker.labels}
     )
     return Changed(1)
-
-
-def _worker(ledger: Ledger, name: str) -> Worker:
-    worker = ledger.workers.get(name)
-    if worker is None:
-        raise NotFoundError(f"there is no worker {name!r}")
-    return worker

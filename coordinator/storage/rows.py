@@ -77,7 +77,8 @@ def worker_values(one: Worker) -> tuple[Any, ...]:
         one.id, one.protocol, one.connection.value, one.duty.value, one.epoch, one.instance, one.boot_id, one.software,
         one.platform, one.kinds, one.queues, one.tags, one.labels, one.zone, one.slots, one.cpus, one.memory_mb,
         one.gpus, one.can_restart, one.requested_state, one.requested_lazy, one.requested_reason, one.requested_by,
-        one.requested_instance, one.reason,
+        one.requested_instance, one.reason, one.requested_source, one.requested_at, one.requested_deadline_at,
+        one.resume,
     )  # fmt: skip
 
 

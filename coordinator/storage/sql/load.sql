@@ -100,8 +100,8 @@ SELECT g.id, g.job_id, g.class_id, j.priority, g.ready, j.cancel_requested_at IS
 -- $1: these workers, or all when null.
 SELECT w.*, l.last_seen_at
   FROM workers w JOIN worker_liveness l ON l.worker_id = w.id
- WHERE w.connection = 'online' AND w.duty = 'awake'
-   AND (w.requested_state IS NULL OR w.requested_state = 'awake')
+ WHERE w.connection = 'online' AND w.duty IN ('awake', 'testing')
+   AND (w.requested_state IS NULL OR w.requested_state = w.duty)
    AND ($1::text[] IS NULL OR w.id = ANY($1));
 
 -- name: load_of_workers

@@ -62,9 +62,10 @@ UPDATE groups g SET ready = u.ready FROM unnest($1::bigint[], $2::integer[]) AS 
 -- name: worker
 INSERT INTO workers (id, protocol, connection, duty, epoch, instance, boot_id, software, platform, kinds, queues, tags,
                      labels, zone, slots, cpus, memory_mb, gpus, can_restart, requested_state, requested_lazy,
-                     requested_reason, requested_by, requested_instance, reason, online_at, changed_at)
+                     requested_reason, requested_by, requested_instance, reason, requested_source, requested_at,
+                     requested_deadline_at, resume, online_at, changed_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-        $25, $26, $26)
+        $25, $26, $27, $28, $29, $30, $30)
 ON CONFLICT (id) DO UPDATE
    SET protocol = excluded.protocol, connection = excluded.connection, duty = excluded.duty, epoch = excluded.epoch,
        instance = excluded.instance, boot_id = excluded.boot_id, software = excluded.software,
@@ -74,6 +75,8 @@ ON CONFLICT (id) DO UPDATE
        requested_state = excluded.requested_state, requested_lazy = excluded.requested_lazy,
        requested_reason = excluded.requested_reason, requested_by = excluded.requested_by,
        requested_instance = excluded.requested_instance, reason = excluded.reason,
+       requested_source = excluded.requested_source, requested_at = excluded.requested_at,
+       requested_deadline_at = excluded.requested_deadline_at, resume = excluded.resume,
        online_at = CASE WHEN workers.epoch = excluded.epoch THEN workers.online_at ELSE excluded.online_at END,
        changed_at = excluded.changed_at;
 

@@ -171,7 +171,7 @@ matched AS (
            w.kinds @> ARRAY[n.kind] AS kind,
            n.zone IS NULL OR w.zone = n.zone AS zone,
            w.tags @> n.tags AS tags,
-           w.labels @> n.labels AS labels,
+           w.labels || ('worker:' || w.id) @> n.labels AS labels,
            w.slots >= n.slots AND w.cpus >= n.cpus AND w.memory_mb >= n.memory_mb AND w.gpus >= n.gpus AS size,
            w.slots - coalesce(h.slots, 0) >= n.slots AS slots_free,
            w.slots - coalesce(h.slots, 0) >= n.slots

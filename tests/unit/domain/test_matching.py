@@ -180,3 +180,12 @@ def test_groups_are_looked_at_by_whole_bands_of_job_priority() -> None:
     groups = [Group(1, 1, 1, 50, 2), Group(2, 2, 1, 80, 1), Group(3, 3, 1, 50, 9), Group(4, 4, 1, 10, 9)]
 
     assert plan(groups, offered).looks == {2: 1, 1: 2, 3: 3}
+
+
+def test_a_worker_that_is_tested_takes_only_what_names_it() -> None:
+    tested, other = a_worker("a", duty=Duty.TESTING), a_worker("b")
+    classes = [a_class(1), a_class(2, labels=frozenset({"worker:a"}))]
+
+    assert placed([tested], classes, [a_task(1), a_task(2, 2)]) == [("a", 2)]
+    assert placed([other], classes, [a_task(1), a_task(2, 2)]) == [("b", 1)], "a name is nobody else's label"
+    assert placed([a_worker("a")], classes, [a_task(2, 2)]) == [("a", 2)], "also when it is awake"
