@@ -79,9 +79,13 @@ class Writer:
     async def run(self) -> None:
         """For ever; cancel it between or inside batches, nothing is lost: what is not committed is not settled."""
         while True:
-            items = await self._inbox.take(MOST_EVENTS)
-            async with self._busy:
-                await self._apply(items)
+            await self.step()
+
+    async def step(self) -> None:
+        """Apply what is in the inbox, about one transaction of it; waits while there is nothing."""
+        items = await self._inbox.take(MOST_EVENTS)
+        async with self._busy:
+            await self._apply(items)
 
     async def drain(self) -> None:
         """Wait until the inbox is empty and its last batch committed (a few seconds at most)."""

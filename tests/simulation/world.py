@@ -1,0 +1,343 @@
+"""A farm in time moved by hand: the coordinator's own receiver, writer, duties and database, and scripted workers.
+
+Nothing here waits. `run(until)` takes the next thing that is due, sets the farm's clock to its time, does it, and lets
+the coordinator apply what came of it; every `tick` all workers that are alive send a heartbeat and all duties run.
+"""
+
+import asyncio
+import heapq
+import inspect
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from coordinator.handlers.heartbeats import Heartbeats
+from coordinator.handlers.identity import Identities
+from coordinator.handlers.routes import Receiver
+from coordinator.operations.inbox import Inbox
+from coordinator.operations.ledger import Ledger
+from coordinator.operations.ports import Delivery
+from coordinator.operations.replay import Desk
+from coordinator.operations.table import JudgeSilence, Sweep
+from coordinator.operations.workers import Silence
+from coordinator.operations.writer import Writer
+from coordinator.storage.ear import PostgresEar
+from coordinator.storage.invariants import violations
+from coordinator.storage.pool import open_pool
+from coordinator.storage.store import PostgresStore
+from schemas import topology
+from schemas.base import Message
+from schemas.envelope import FromWorker, decode_to_worker
+from schemas.task import Assign, AssignedAttempt, AttemptRef, Held, Outcome, Phase, Revoke, TaskFinished, TaskStarted
+from schemas.worker import (
+    Capacity,
+    Duty,
+    RequestedState,
+    RequestState,
+    Reset,
+    Welcome,
+    WorkerHeartbeat,
+    WorkerOffline,
+    WorkerOnline,
+    WorkerStateChanged,
+)
+
+PATIENCE = Silence(heartbeat_s=5.0, lost_after_s=30.0)
+_MANUAL_CLOCK = """
+    CREATE TABLE simulated_clock (at timestamptz NOT NULL);
+    INSERT INTO simulated_clock VALUES ('{start}');
+    CREATE OR REPLACE FUNCTION farm_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT at FROM simulated_clock';
+"""
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What becomes of an attempt: how long it takes, and what its worker then reports. `dies`: nothing, ever again."""
+
+    takes: timedelta = timedelta(minutes=30)
+    outcome: Outcome = Outcome.COMPLETED
+    exit_code: int = 0
+    dies: bool = False
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+#: What a worker does with an attempt that it was given.
+Conduct = Callable[[AssignedAttempt], Deed]
+
+
+class Machine:
+    """One worker of the script, as obedient as an agent: it takes, reports, sleeps, drains and leaves as it is told."""
+
+    def __init__(self, world: "World", name: str, conduct: Conduct, online: dict[str, Any]) -> None:
+        self.name = name
+        self.alive = False
+        self.duty = Duty.AWAKE
+        self.epoch = 0
+        self.ran: list[str] = []
+        self._world = world
+        self._conduct = conduct
+        self._online = {"kinds": ["render"], "queues": ["default"], "capacity": Capacity(slots=1)} | online
+        self._held: dict[tuple[int, int], AssignedAttempt] = {}
+        self._lives = 0
+        self._seq = 0
+
+    @property
+    def instance(self) -> UUID:
+        """This life of its."""
+        return UUID(int=(hash(self.name) & 0xFFFFFFFF) << 32 | self._lives)
+
+    def start(self) -> None:
+        """Come online."""
+        self.alive, self.duty = True, Duty.AWAKE
+        self._lives += 1
+        self._seq = self.epoch = 0
+        self._held.clear()
+        self._join()
+
+    def stop(self, reason: str = "stopped") -> None:
+        """Say goodbye, handing back what it holds."""
+        refs = [AttemptRef(task=task, attempt=attempt) for task, attempt in self._held]
+        self._say(WorkerOffline(reason=reason, handed_back=refs))
+        self._held.clear()
+        self.alive = False
+
+    def die(self) -> None:
+        """Fall silent."""
+        self.alive = False
+
+    def beat(self) -> None:
+        """Say what it holds."""
+        self._say(WorkerHeartbeat(duty=self.duty, holds=self._holds(), queues=self._online["queues"]), "hb")
+
+    def hear(self, command: Message) -> None:
+        """Do what the coordinator says."""
+        match command:
+            case Welcome():
+                self.epoch = command.epoch
+            case Reset():
+                self._join()
+            case Assign():
+                for attempt in command.attempts:
+                    self._take(attempt)
+            case Revoke():
+                for stop in command.attempts:
+                    self._held.pop((stop.task, stop.attempt), None)
+                self.beat()
+            case RequestState():
+                self._obey(command)
+
+    def _join(self) -> None:
+        self._say(WorkerOnline(boot_id="simulated", software="simulated", duty=self.duty, **self._online))
+
+    def _holds(self) -> list[Held]:
+        return [Held(task=task, attempt=attempt, phase=Phase.RUNNING) for task, attempt in self._held]
+
+    def _take(self, attempt: AssignedAttempt) -> None:
+        key = (attempt.task, attempt.attempt)
+        if key in self._held:
+            return
+        self._held[key] = attempt
+        self.ran.append(attempt.name)
+        deed = self._conduct(attempt)
+        self._say(TaskStarted(task=key[0], attempt=key[1]))
+        life = self._lives
+        self._world.after(deed.takes, lambda: self._end(key, deed) if life == self._lives else None)
+
+    def _end(self, key: tuple[int, int], deed: Deed) -> None:
+        if not self.alive or self._held.pop(key, None) is None:
+            return
+        if deed.dies:
+            self.die()
+            return
+        self._say(
+            TaskFinished(task=key[0], attempt=key[1], outcome=deed.outcome, exit_code=deed.exit_code, **deed.more)
+        )
+
+    def _obey(self, request: RequestState) -> None:
+        match request.state:
+            case RequestedState.OFFLINE:
+                self.stop("as requested")
+            case RequestedState.RESTART:
+                self.stop("restart as requested")
+                self.start()
+            case RequestedState.DRAIN:
+                self._become(Duty.DRAINING)
+            case _:
+                self._become(Duty(request.state.value))
+
+    def _become(self, duty: Duty) -> None:
+        self.duty = duty
+        self._say(WorkerStateChanged(duty=duty))
+
+    def _say(self, event: Message, key: str = "ev") -> None:
+        self._seq += 1
+        self._world.arrived(
+            FromWorker(
+                worker=self.name, epoch=self.epoch, instance=self.instance, seq=self._seq, sent_at=self._world.now,
+                events=[event],
+            ),
+            key,
+        )  # fmt: skip
+
+
+class World:
+    """The farm, its time and its workers."""
+
+    def __init__(self, pool: asyncpg.Pool, start: datetime, tick: timedelta) -> None:
+        self.now = start
+        self.machines: dict[str, Machine] = {}
+        self._pool = pool
+        self._tick = tick
+        self._agenda: list[tuple[datetime, int, Callable[[], Any]]] = []
+        self._order = itertools.count()
+        self._inbox = Inbox()
+        identities = Identities(None)
+        self._receiver = Receiver(self._inbox, identities, self)
+        self._ear = PostgresEar(pool)
+        self._beats: list[Delivery] = []
+        self._heartbeats = Heartbeats(self._ear, self._inbox, identities, self, lambda: PATIENCE.lost_after_s)
+        self._letters: list[tuple[str, int, Sequence[Message | bytes]]] = []
+        self._writer = Writer(self._inbox, PostgresStore(pool), self, self._settle, PATIENCE, _Nobody())
+        self.desk = Desk(self._inbox, self._receiver.items)
+
+    async def begin(self) -> None:
+        """A coordinator that has heard the workers for a while."""
+        await self._ear.here("simulated", "simulated")
+
+    # --- the script --------------------------------------------------------------------------------------------
+
+    def machine(self, name: str, conduct: Conduct = lambda _: Deed(), **online: Any) -> Machine:
+        """A worker that is not online yet."""
+        machine = self.machines[name] = Machine(self, name, conduct, online)
+        return machine
+
+    def at(self, when: datetime, do: Callable[[], Any]) -> None:
+        """Do something at a time; what it returns is awaited."""
+        heapq.heappush(self._agenda, (when, next(self._order), do))
+
+    def after(self, wait: timedelta, do: Callable[[], Any]) -> None:
+        """Do something a while from now."""
+        self.at(self.now + wait, do)
+
+    def ask(self, request: Any) -> Awaitable[Any]:
+        """An operator's or submitter's request."""
+        return self.desk.ask(request)
+
+    async def run(self, until: datetime) -> None:
+        """Let time pass."""
+        while self.now < until:
+            tick = self._next_tick
+            due = self._agenda[0][0] if self._agenda else until
+            await self._set(max(self.now, min(due, tick, until)))
+            while self._agenda and self._agenda[0][0] <= self.now:
+                answer = heapq.heappop(self._agenda)[2]()
+                await (self._ask(answer) if inspect.isawaitable(answer) else self._apply())
+            if self.now == tick:
+                await self._beat_and_do_duties()
+
+    async def rows(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
+        """What the database says."""
+        return await self._pool.fetch(sql, *arguments)
+
+    # --- its inside --------------------------------------------------------------------------------------------
+    def send(self, worker: str, epoch: int, commands: Sequence[Message | bytes]) -> None:
+        """The coordinator's courier: what it hands over is heard at once."""
+        self._letters.append((worker, epoch, commands))
+
+    def reply(self, queue: str, correlation_id: str | None, body: Message) -> None:
+        """Nobody submits over AMQP here."""
+        raise NotImplementedError
+
+    def arrived(self, message: FromWorker, key: str) -> None:
+        """The broker: what a worker says has arrived."""
+        delivery = Delivery(
+            queue=topology.HEARTBEATS_QUEUE if key == "hb" else topology.EVENTS_QUEUE,
+            routing_key=f"{key}.{message.worker}",
+            body=message.model_dump_json().encode(),
+            channel=0,
+            tag=0,
+            user_id=f"w-{message.worker}",
+        )
+        if key == "hb":
+            self._beats.append(delivery)
+        else:
+            self._receiver.receive([delivery])
+
+    async def _settle(self, _: Sequence[Delivery]) -> None:
+        return
+
+    async def _set(self, now: datetime) -> None:
+        if now != self.now:
+            self.now = now
+            await self._pool.execute("UPDATE simulated_clock SET at = $1", now)
+
+    @property
+    def _next_tick(self) -> datetime:
+        return self.now - (self.now - datetime.min.replace(tzinfo=UTC)) % self._tick + self._tick
+
+    async def _beat_and_do_duties(self) -> None:
+        for machine in self.machines.values():
+            if machine.alive:
+                machine.beat()
+        await self._apply()
+        await self._ear.alive("simulated", interrupted=False)
+        self._inbox.post(Sweep())
+        self._inbox.post(JudgeSilence(PATIENCE))
+        await self._apply()
+
+    async def _ask(self, answer: Awaitable[Any]) -> None:
+        task = asyncio.ensure_future(answer)
+        while not task.done():
+            await asyncio.sleep(0)
+            await self._apply()
+        task.result()
+
+    async def _apply(self) -> None:
+        """Until nothing more comes of it."""
+        while self._inbox or self._beats or self._letters:
+            if self._beats:
+                beats, self._beats = self._beats, []
+                await self._heartbeats.handle(beats)
+            if len(self._inbox):
+                await self._writer.step()
+            letters, self._letters = self._letters, []
+            for worker, epoch, commands in letters:
+                self._hear(worker, epoch, commands)
+
+    def _hear(self, name: str, epoch: int, commands: Sequence[Message | bytes]) -> None:
+        machine = self.machines[name]
+        told = b",".join(one if isinstance(one, bytes) else one.model_dump_json().encode() for one in commands)
+        head = f'{{"v":1,"worker":"{name}","epoch":{epoch},"commands":['.encode()
+        envelope, _ = decode_to_worker(head + told + b"]}")
+        for command in envelope.commands:
+            if machine.alive:
+                machine.hear(command)
+
+
+class _Nobody:
+    """Counts nothing."""
+
+    def committed(self, ledger: Ledger, items: int, seconds: float) -> None:
+        """Take no notice."""
+
+
+@asynccontextmanager
+async def a_world(
+    database_url: str, start: datetime, *, tick: timedelta = timedelta(minutes=5)
+) -> AsyncIterator[World]:
+    """A farm in its own time, on a fresh database; at the end no invariant may be broken."""
+    pool = await open_pool(database_url)
+    try:
+        await pool.execute(_MANUAL_CLOCK.format(start=start.isoformat()))
+        world = World(pool, start, tick)
+        await world.begin()
+        yield world
+    finally:
+        await pool.close()
+    assert await violations(database_url) == []
