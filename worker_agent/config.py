@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import platformdirs
-from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schemas.base import Word, WorkerName
@@ -32,7 +32,29 @@ def _words(value: object) -> object:
 
 
 Words = Annotated[list[Word], NoDecode, BeforeValidator(_words), Field(max_length=64)]
+
+
+def _pairs(value: object) -> object:
+    """`a=b,c=d` is a table where it comes from the environment."""
+    if not isinstance(value, str):
+        return value
+    pairs = [word.partition("=") for word in value.split(",") if word.strip()]
+    if not all(separator for _, separator, _ in pairs):
+        raise ValueError("should look like name=value,name=value")
+    return {name.strip(): rest.strip() for name, _, rest in pairs}
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("should be an absolute path")
+    return path
+
+
 Patterns = Annotated[list[str], NoDecode, BeforeValidator(_words)]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+Roots = Annotated[list[AbsolutePath], NoDecode, BeforeValidator(_words)]
+#: Names without slashes, to paths.
+Programs = Annotated[dict[Word, str], NoDecode, BeforeValidator(_pairs)]
 
 
 def default_worker() -> str:
@@ -70,7 +92,13 @@ class Settings(BaseSettings):
 
     coordinator_token: Annotated[SecretStr | None, Field(description="the API token of that coordinator")] = None
 
-    executables: Annotated[Patterns | None, Field(description="programs that exec may start; none: any")] = None
+    executables: Annotated[Patterns | None, Field(description="programs that tasks may start; none: any")] = None
+    programs: Annotated[
+        Programs, Field(description="where programs are that go by a plain name, as blender=/opt/blender/blender")
+    ] = {}
+    roots: Annotated[
+        Roots | None, Field(description="directories that tasks may name by absolute paths; none: any")
+    ] = None
     callables: Annotated[Patterns | None, Field(description="functions that python may call; none: any")] = None
     callables_inside: Annotated[Patterns, Field(description="async functions that may run in the agent itself")] = []
     python: Annotated[Path | None, Field(description="interpreter of the python runner; none: the agent's")] = None

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol
@@ -156,25 +157,38 @@ class TaskContext:
             MARK: self._surroundings.mark,
         }
 
+    @property
+    def scratch(self) -> Path:
+        """A directory for what is needed while it runs and never an output; deleted at the end, when it was made."""
+        if self._scratch is None:
+            self._scratch = self._surroundings.scratch / f"{self.task}-{self.attempt}"
+        return self._scratch
+
+    def input_directories(self) -> list[Path]:
+        """The directories of the accepted inputs."""
+        return [path for paths in self._named_inputs().values() for path in paths]
+
+    def _named_inputs(self) -> dict[str, list[Path]]:
+        root = self._surroundings.output_root
+        return {
+            source.name: [root / f"{source.first + n}/{attempt}" for n, attempt in enumerate(source.attempts)]
+            for source in self._spec.inputs
+        }
+
     def _inputs(self) -> dict[str, str]:
         """The directories of the accepted inputs: all of them, and by name. A variable cannot hold very many: then they
         are in the file that `FARMHAND_INPUTS_FILE` names."""
-        root = self._surroundings.output_root
-        named = {
-            source.name: [str(root / f"{source.first + n}/{attempt}") for n, attempt in enumerate(source.attempts)]
-            for source in self._spec.inputs
-        }
+        named = {name: [str(path) for path in paths] for name, paths in self._named_inputs().items()}
         whole = json.dumps(named)
         if len(whole) <= VARIABLE_BYTES:
             joined = os.pathsep.join(path for paths in named.values() for path in paths)
             return {"FARMHAND_INPUTS": joined, "FARMHAND_INPUTS_JSON": whole}
-        path = self._surroundings.scratch / f"inputs-{self.task}-{self.attempt}.json"
+        path = self.scratch / "inputs.json"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(whole, encoding="utf-8")
         except OSError as error:
             raise CommandError(f"cannot write {path} ({error.strerror}): free space there") from None
-        self._scratch = path
         return {"FARMHAND_INPUTS_FILE": str(path)}
 
     # --- words ---------------------------------------------------------------------------------------------------
@@ -223,7 +237,7 @@ class TaskContext:
     def close(self) -> None:
         """The end: send what is left of the log."""
         if self._scratch is not None:
-            self._scratch.unlink(missing_ok=True)
+            shutil.rmtree(self._scratch, ignore_errors=True)
         if self._log is not None and (events := self._log.flush()):
             self._surroundings.log_events(events)
 

@@ -5,20 +5,21 @@
     ::result {"answer": 42}
     ::output preview.png
 
-Every other line is log. A program that prints progress in its own words is read by a regular expression instead, with a
-group `done` and perhaps a group `total`.
+Every other line is log. A program that prints progress in its own words is read by a `LineReader`: one made of a
+regular expression with a group `done` and perhaps a group `total` (`by_pattern`), or one that knows the program.
 """
 
 import importlib
 import json
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import JsonValue
 
 from schemas.base import UndecodableError, refuse_unstorable
-from worker_agent.logs import clean, storable
+from worker_agent.logs import storable
 
 #: The parser of regular expressions has no public name; it is the one that `re` itself uses.
 _sre: Any = importlib.import_module("re._constants")
@@ -54,7 +55,21 @@ class Output:
     name: str
 
 
-Said = Progress | Result | Output
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """The line is meant for us alone, and is no log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the program will fail, if it does: the last one counts."""
+
+    words: str
+
+
+Said = Progress | Result | Output | Hidden | Failure
+#: Understands a program's own words: what a line (its beginning, as text) says; nothing for most.
+LineReader = Callable[[str], Iterable[Said]]
 
 
 class LineError(ValueError):
@@ -131,17 +146,18 @@ def _unbounded(tree: Any, *, inside: bool) -> int:
     return count
 
 
-def search(pattern: re.Pattern[str], line: bytes) -> Progress | None:
-    """The progress that *pattern* finds in *line*."""
-    found = pattern.search(storable(line[:SEARCHED]))
-    if found is None:
-        return None
-    groups = found.groupdict()
-    try:
-        total = groups.get("total")
-        return Progress(int(float(groups["done"])), int(float(total)) if total else None)
-    except (TypeError, ValueError, OverflowError):
-        return None
+def by_pattern(pattern: re.Pattern[str]) -> LineReader:
+    """Reads the progress that *pattern* finds in a line."""
 
+    def read(line: str) -> Iterable[Said]:
+        found = pattern.search(line[:SEARCHED])
+        if found is None:
+            return ()
+        groups = found.groupdict()
+        try:
+            total = groups.get("total")
+            return (Progress(int(float(groups["done"])), int(float(total)) if total else None),)
+        except (TypeError, ValueError, OverflowError):
+            return ()
 
-__all__ = ["LineError", "Output", "Progress", "Result", "Said", "clean", "compile_pattern", "read_line", "search"]
+    return read

@@ -20,6 +20,7 @@ from worker_agent.journal import Journal, JournalError, ProcessRow
 from worker_agent.plan import Ref, Stop, Work
 from worker_agent.processes import started_at
 from worker_agent.runners.base import InstantRunner, Runner
+from worker_agent.runners.program import Rules
 from worker_agent.runners.registry import find_runners
 from worker_agent.shipping import Shipping
 
@@ -62,15 +63,14 @@ class Workshop:
         """Take over what may change while tasks run: the runners and what they may start."""
         self.base_environment = environment_of_tasks(settings)
         found = find_runners(
-            executables=settings.executables,
+            rules=Rules(settings.executables, settings.programs, settings.roots, self.base_environment),
             callables=settings.callables,
             callables_inside=settings.callables_inside,
             interpreter=settings.python,
-            base_environment=self.base_environment,
         )
         self.runners: Mapping[str, Runner] = found.lasting
         self.instant: Mapping[str, InstantRunner] = found.instant
-        self.names = found.names
+        self.names = found.offered
 
     async def close(self) -> None:
         """End what runs, at once."""

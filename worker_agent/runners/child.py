@@ -4,16 +4,19 @@ Shared by `exec` and `python`. Whatever is not a protocol line goes to the log i
 """
 
 import asyncio
-import re
 import signal
+from pathlib import Path
 from typing import Final, Protocol
 
-from worker_agent.lines import LineError, Output, Progress, Result, read_line, search
+from worker_agent.lines import Failure, Hidden, LineError, LineReader, Output, Progress, Result, Said, read_line
+from worker_agent.logs import storable
 from worker_agent.processes import Process
 from worker_agent.runners.base import CommandError, Context
 
 #: A line longer than this is handed on in pieces, and is no protocol line.
 LINE_BYTES: Final = 256 * 1024
+#: What a program's own words are looked for in.
+_SHOWN_BYTES: Final = 4096
 
 
 class ChildContext(Context, Protocol):
@@ -23,6 +26,14 @@ class ChildContext(Context, Protocol):
     def grace_s(self) -> float:
         """Seconds between SIGTERM and SIGKILL when it is stopped."""
 
+    @property
+    def scratch(self) -> Path:
+        """A directory for what is needed while it runs and never an output: made by whoever uses it, deleted at the
+        end of the attempt."""
+
+    def input_directories(self) -> list[Path]:
+        """The directories of the accepted inputs."""
+
     def spawned(self, pid: int) -> None:
         """The journal must know: a process leads the session *pid*."""
 
@@ -31,18 +42,19 @@ class ChildContext(Context, Protocol):
 
 
 class Reader:
-    """Cuts what a process prints into log and protocol lines."""
+    """Cuts what a process prints into log and protocol lines; *read* understands the program's own words."""
 
-    def __init__(self, context: Context, pattern: re.Pattern[str] | None = None) -> None:
+    def __init__(self, context: Context, read: LineReader | None = None) -> None:
         self._context = context
-        self._pattern = pattern
+        self._own_words = read
+        self.failure = ""
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
         """Take *data* as it was read."""
         data = self._rest + data
         cut = data.rfind(b"\n") + 1
-        if not cut and self._pattern is not None:
+        if not cut and self._own_words is not None:
             cut = data.rfind(b"\r") + 1
         if not cut and len(data) >= LINE_BYTES:
             cut = len(data)
@@ -57,7 +69,7 @@ class Reader:
             self._block(rest)
 
     def _block(self, block: bytes) -> None:
-        if self._pattern is None and not block.startswith(b"::") and b"\n::" not in block:
+        if self._own_words is None and not block.startswith(b"::") and b"\n::" not in block:
             self._context.log(block)
             return
         for line in block.splitlines(keepends=True):
@@ -70,17 +82,27 @@ class Reader:
         except LineError as error:
             context.log(line.rstrip(b"\r\n") + f"  [farmhand] {error}\n".encode())
             return
+        if said is not None:
+            self._take(said)
+            return
+        heard = list(self._own_words(storable(line[:_SHOWN_BYTES]))) if self._own_words is not None else []
+        if not any(isinstance(said, Hidden) for said in heard):
+            context.log(line)
+        for said in heard:
+            self._take(said)
+
+    def _take(self, said: Said) -> None:
         match said:
             case Progress(done, total, activity):
-                context.progress(done, total, activity)
+                self._context.progress(done, total, activity)
             case Result(value):
-                context.result(value)
+                self._context.result(value)
             case Output(name):
-                context.output(name)
-            case None:
-                context.log(line)
-                if self._pattern is not None and (found := search(self._pattern, line)) and found.done is not None:
-                    context.progress(found.done, found.total)
+                self._context.output(name)
+            case Failure(words):
+                self.failure = words
+            case Hidden():
+                pass
 
 
 async def attend(process: Process, context: ChildContext, reader: Reader) -> int:
@@ -98,8 +120,8 @@ async def attend(process: Process, context: ChildContext, reader: Reader) -> int
         context.reaped(process.pid)
 
 
-def verdict_on(code: int, what: str) -> int:
-    """The exit code 0. Raises `CommandError` for any other, in words."""
+def verdict_on(code: int, what: str, why: str = "") -> int:
+    """The exit code 0. Raises `CommandError` for any other, in words; *why* is what the program itself said."""
     if code == 0:
         return 0
     if code < 0:
@@ -108,4 +130,4 @@ def verdict_on(code: int, what: str) -> int:
         except ValueError:
             name = f"signal {-code}"
         raise CommandError(f"{what} was ended by {name}", exit_code=code)
-    raise CommandError(f"{what} ended with exit code {code}", exit_code=code)
+    raise CommandError(f"{what} ended with exit code {code}{f': {why}' if why else ''}", exit_code=code)

@@ -1,6 +1,6 @@
 """Which runners an agent has: ours, set up as the operator says, and those that other packages bring."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -8,15 +8,19 @@ from typing import Final
 
 import structlog
 
+from worker_agent.runners import blender, files, frames_to_video
 from worker_agent.runners.base import InstantRunner, Runner
 from worker_agent.runners.echo import EchoRunner
 from worker_agent.runners.exec import ExecRunner
+from worker_agent.runners.program import Rules
 from worker_agent.runners.python import PythonRunner
 from worker_agent.runners.sleep import SleepRunner
+from worker_agent.runners.translation import TranslatedRunner, Translation
 
 log = structlog.get_logger(__name__)
 
 GROUP: Final = "farmhand.runners"
+TRANSLATIONS: Final = (*files.TRANSLATIONS, blender.TRANSLATION, frames_to_video.TRANSLATION)
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,10 @@ class Runners:
     instant: dict[str, InstantRunner] = field(default_factory=dict)
 
     @property
-    def names(self) -> list[str]:
-        """All names, sorted."""
-        return sorted([*self.lasting, *self.instant])
+    def offered(self) -> list[str]:
+        """The names of those that this worker can run, sorted: what is a program must be there."""
+        absent = {name for name, one in self.lasting.items() if isinstance(one, TranslatedRunner) and not one.found}
+        return sorted({*self.lasting, *self.instant} - absent)
 
     def add(self, name: str, runner: object) -> None:
         """Take *runner* in. Raises ValueError when it cannot be."""
@@ -45,24 +50,27 @@ class Runners:
 
 def find_runners(
     *,
-    executables: Sequence[str] | None = None,
+    rules: Rules | None = None,
     callables: Sequence[str] | None = None,
     callables_inside: Sequence[str] = (),
     interpreter: Path | None = None,
-    base_environment: Mapping[str, str] | None = None,
 ) -> Runners:
     """All runners. One of another package that cannot be loaded is left out, with a word in the log."""
+    rules = rules or Rules()
     runners = Runners()
-    for runner in (
-        ExecRunner(executables, base_environment),
+    ours: tuple[Runner | InstantRunner, ...] = (
+        ExecRunner(rules),
         PythonRunner(allowed=callables, inside=callables_inside, interpreter=interpreter),
         EchoRunner(),
         SleepRunner(),
-    ):
+        *(TranslatedRunner(translation, rules) for translation in TRANSLATIONS),
+    )
+    for runner in ours:
         runners.add(runner.name, runner)
     for entry in entry_points(group=GROUP):
         try:
-            runners.add(entry.name, entry.load()())
+            found = entry.load()
+            runners.add(entry.name, TranslatedRunner(found, rules) if isinstance(found, Translation) else found())
         except Exception as error:  # noqa: BLE001 - a stranger's fault must not stop the agent
             log.warning("a runner is left out", runner=entry.name, problem=str(error) or type(error).__name__)
     return runners

@@ -173,7 +173,7 @@ async def test_the_child_of_a_function_imports_none_of_our_packages(joined: Peer
         (Command(name="exec", parameters={"argv": "ls -l"}), "must be a list of strings"),
         (Command(name="exec", parameters={"argv": ["true"], "cwd": "../.."}), "below the attempt's directory"),
         (Command(name="exec", parameters={"argv": ["true"], "progress": "("}), "not a regular expression"),
-        (Command(name="dance"), "no runner 'dance'; it has: echo, exec, python, sleep"),
+        (Command(name="dance"), "no runner 'dance'; it has: blender-render, copy-file, echo, exec"),
         (Command(name="sleep", parameters={"seconds": -1}), "must be a number"),
         (Command(name="echo", parameters={"mesage": "x"}), "unknown parameter 'mesage'"),
         (python("print('::result ' + '\"x\"' * 1 ); print('::result [' + '1,' * 40000 + '1]')"), "archive"),

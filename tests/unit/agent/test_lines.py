@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.task import Outcome, TaskFinished, TaskProgress
-from worker_agent.lines import LineError, Output, Progress, Result, compile_pattern, read_line, read_result, search
+from worker_agent.lines import LineError, Output, Progress, Result, by_pattern, compile_pattern, read_line, read_result
 from worker_agent.logs import clean
 
 
@@ -75,9 +75,9 @@ def test_results_come_back_as_they_went(value: object) -> None:
 
 def test_a_program_is_understood_in_its_own_words() -> None:
     pattern = compile_pattern(r"frame (?P<done>\d+) of (?P<total>\d+)")
-    assert search(pattern, b"rendering frame 12 of 240 ...\n") == Progress(12, 240)
-    assert search(pattern, b"nothing of the kind\n") is None
-    assert search(compile_pattern(r"(?P<done>\d+(\.\d+)?)%"), b"37.5% done") == Progress(37, None)
+    assert list(by_pattern(pattern)("rendering frame 12 of 240 ...\n")) == [Progress(12, 240)]
+    assert list(by_pattern(pattern)("nothing of the kind\n")) == []
+    assert list(by_pattern(compile_pattern(r"(?P<done>\d+(\.\d+)?)%"))("37.5% done")) == [Progress(37, None)]
 
 
 @pytest.mark.parametrize(
