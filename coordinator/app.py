@@ -22,7 +22,6 @@ from fastapi import FastAPI
 
 from coordinator.api import create_app
 from coordinator.config import Identity, Settings
-from coordinator.domain import liveness
 from coordinator.duties import canary, partitions, presence, resume, sweep
 from coordinator.duties.periodic import every
 from coordinator.handlers.gather import Gatherer
@@ -102,7 +101,7 @@ class Coordinator:
         shared = urlsplit(settings.amqp_url).username if settings.identity is Identity.SHARED else None
         identities = Identities(shared)
         receiver = Receiver(inbox, identities, courier)
-        beats = Gatherer(Heartbeats(ear, inbox, identities, courier, lambda: self._lease_s).handle)
+        beats = Gatherer(Heartbeats(ear, inbox, identities, courier, lambda: writer.lease_s).handle)
         logs = Gatherer(Logs(ear, inbox, identities).handle)
         intakes: dict[str, Intake] = {
             topology.EVENTS_QUEUE: broker.consume(topology.EVENTS, receiver.receive),
@@ -164,10 +163,6 @@ class Coordinator:
                 part.cancel()
             await broker.close()
             await road
-
-    @property
-    def _lease_s(self) -> float:
-        return liveness.lost_after_s(self.settings.heartbeat_s, self.settings.lost_after_s)
 
 
 @contextlib.asynccontextmanager

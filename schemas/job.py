@@ -84,7 +84,7 @@ class TaskSpec(Strict):
     """One task, or an array of them.
 
     `kind` is what workers are matched by; `tags` are what a worker says of itself, `labels` what an operator has
-    approved. `retries` is how many more attempts a failed task gets. `promote` is the path below the publish root where
+    approved. An `exclusive` task never runs in two places at a time, whatever dies. `retries` is how many more attempts a failed task gets. `promote` is the path below the publish root where
     the accepted outputs go; `upload` are patterns of output files to keep a copy of on the coordinator.
     """
 
@@ -103,6 +103,7 @@ class TaskSpec(Strict):
     retries: Annotated[int, Field(ge=0, le=100)] = 3
     promote: str | None = None
     upload: Annotated[list[Line], Field(max_length=32)] = Field(default_factory=list)
+    exclusive: bool = False
 
     @field_validator("after", mode="before")
     @classmethod

@@ -109,6 +109,7 @@ class AssignedAttempt(AttemptRef):
     `directory` is the attempt's own, relative to the output root as this worker mounts it; `promote` is the
     path below the publish root that people know, filled after the verdict `accepted`; `upload` are the file
     patterns to send to the coordinator over HTTP; `day` is the day the attempt was made (log chunks repeat it).
+    An `exclusive` attempt must not start before a `beat_ack` names it, nor run longer than its lease.
     """
 
     job: Positive
@@ -122,6 +123,7 @@ class AssignedAttempt(AttemptRef):
     inputs: list[Input] = Field(default_factory=list)
     promote: str | None = None
     upload: list[str] = Field(default_factory=list)
+    exclusive: bool = False
     day: date
 
 

@@ -84,6 +84,7 @@ class Capacity(Message):
 
 Words = Annotated[list[Word], Field(max_length=64)]
 HeldList = Annotated[list[Held], Field(max_length=MAX_HELD)]
+HeldRefs = Annotated[list[AttemptRef], Field(max_length=MAX_HELD)]
 
 
 # --- events ------------------------------------------------------------------------------------------------
@@ -93,7 +94,8 @@ class WorkerOnline(Message):
     """I am here. Sent only when the worker's own queue is declared and consumed.
 
     It lists all that it holds; what it does not list is lost. `boot_id` tells one start of the machine from
-    the next. `queues` are in the order in which it wants to serve them.
+    the next. `queues` are in the order in which it wants to serve them. `supervises` are the commands that it can
+    run in exclusive tasks: as processes that a supervisor ends in time even when the agent is dead.
     """
 
     type: Literal["worker.online"] = "worker.online"
@@ -107,6 +109,7 @@ class WorkerOnline(Message):
     capacity: Capacity = Capacity()
     duty: Duty = Duty.AWAKE
     can_restart: bool = False
+    supervises: Words = Field(default_factory=list)
     holds: HeldList = Field(default_factory=list)
 
 
@@ -185,8 +188,12 @@ class RequestState(Message):
 
 
 class BeatAck(Message):
-    """The heartbeat with this sequence number was applied; leases run `lease_s` seconds from its sending."""
+    """The heartbeat with this sequence number was applied.
+
+    The leases of the exclusive attempts in `leases` run `lease_s` seconds from its sending; they may start.
+    """
 
     type: Literal["beat_ack"] = "beat_ack"
     seq: Count
     lease_s: float
+    leases: HeldRefs = Field(default_factory=list)

@@ -69,6 +69,9 @@ def submit(  # noqa: PLR0913 - an option for each field
     upload: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Keep copies of such outputs; repeatable.")
     ] = None,
+    exclusive: Annotated[
+        bool | None, typer.Option("--exclusive", help="Never in two places at a time, whatever dies.")
+    ] = None,
     key: Annotated[
         str | None, typer.Option(metavar="KEY", help="The same key again answers with the first job.")
     ] = None,
@@ -112,7 +115,7 @@ def submit(  # noqa: PLR0913 - an option for each field
     one = {
         "count": count, "param": param, "kind": kind, "tag": tag, "label": label, "zone": zone, "slots": slots,
         "cpus": cpus, "memory": memory, "gpus": gpus, "env": env, "progress": progress, "steps": steps,
-        "retries": retries, "promote": promote, "upload": upload,
+        "retries": retries, "promote": promote, "upload": upload, "exclusive": exclusive,
     }  # fmt: skip
     if timeout is not None and not wait:
         fail("--timeout goes with --wait")
@@ -185,7 +188,7 @@ def _of_command(argv: list[str], one: Mapping[str, Any], overrides: Mapping[str,
         parameters["progress"] = one["progress"]
     step = {"name": "exec", "parameters": parameters} | ({"steps": one["steps"]} if "steps" in one else {})
     task: dict[str, Any] = {"name": name, "kind": one.get("kind", "exec"), "commands": [step]}
-    task |= {field: one[field] for field in ("zone", "retries", "promote", "upload") if field in one}
+    task |= {field: one[field] for field in ("zone", "retries", "promote", "upload", "exclusive") if field in one}
     task |= {plural_: one[field] for field, plural_ in (("tag", "tags"), ("label", "labels")) if field in one}
     if resources := _resources(one):
         task["resources"] = resources

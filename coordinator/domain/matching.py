@@ -41,6 +41,8 @@ class TaskClass:
     memory_mb: int
     gpus: int
     licenses: tuple[tuple[str, int], ...] = ()
+    #: The commands of an exclusive task: its worker must be able to supervise each. Empty: it is not exclusive.
+    exclusive: frozenset[str] = frozenset()
 
     def counted(self, job_id: int, submitter: str) -> list[tuple[Key, int]]:
         """What one task of this class, in that job, counts for; the narrowest limit first."""
@@ -116,6 +118,8 @@ def misfits(worker: Worker, need: TaskClass) -> Iterator[Reason]:
         yield Reason.NO_TAG
     if not has_labels(worker, need.labels):
         yield Reason.NO_LABEL
+    if not need.exclusive.issubset(worker.supervises):
+        yield Reason.NO_SUPERVISOR
     if not Free(worker.slots, worker.cpus, worker.memory_mb, worker.gpus).fits(need):
         yield Reason.TOO_BIG
 

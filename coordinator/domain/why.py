@@ -51,6 +51,7 @@ class Reason(StrEnum):
     PROMOTION = "promotion"
     BACKOFF = "backoff"
     NOT_BEFORE = "not_before"
+    LEASED = "leased"
     # its group: the ready tasks of one job with equal requirements
     CANCELING = "canceling"
     PAUSED_JOB = "paused_job"
@@ -68,6 +69,7 @@ class Reason(StrEnum):
     NO_ZONE = "no_zone"
     NO_TAG = "no_tag"
     NO_LABEL = "no_label"
+    NO_SUPERVISOR = "no_supervisor"
     TOO_BIG = "too_big"
     # how a worker is just now
     GONE = "gone"
@@ -135,6 +137,13 @@ LINES: Final[Mapping[Reason, Line]] = {
     ),
     _R.BACKOFF: Line(_K.SELF, _W.NOBODY, "Failed {failures:time}; tries again in {seconds} s."),
     _R.NOT_BEFORE: Line(_K.SELF, _W.SUBMITTER, "Starts in {seconds} s."),
+    _R.LEASED: Line(
+        _K.SELF,
+        _W.NOBODY,
+        "It is exclusive and may still run on {worker}: it can go on in {seconds} s, or as soon as that worker says that "
+        "it has ended.",
+        "farmhand workers show {worker}",
+    ),
     _R.CANCELING: Line(_K.NEVER, _W.SUBMITTER, "Its job {job} is being canceled.", "farmhand jobs show {job}"),
     _R.PAUSED_JOB: Line(
         _K.SELF, _W.SUBMITTER, "Job {name} was paused by {by}{because}.", "farmhand jobs resume {name}"
@@ -181,6 +190,13 @@ LINES: Final[Mapping[Reason, Line]] = {
         _W.OPERATOR,
         "No worker has {labels}{among}; approve with: farmhand workers label NAME {words}",
         "farmhand workers label {nearest} {words}",
+    ),
+    _R.NO_SUPERVISOR: Line(
+        _K.NEVER,
+        _W.SUBMITTER,
+        "It is exclusive, and no worker can supervise its commands{among}: those that are processes of their own can be, "
+        "such as exec.",
+        "farmhand workers",
     ),
     _R.TOO_BIG: Line(_K.NEVER, _W.ADMIN, "Asks for {size}; none of {among:worker} is that large.", "farmhand workers"),
     _R.GONE: Line(

@@ -143,6 +143,7 @@ class Worker:
     memory_mb: int = 0
     gpus: int = 0
     can_restart: bool = False
+    supervises: list[str] = field(default_factory=list)
     requested_state: str | None = None
     requested_lazy: bool = True
     requested_reason: str | None = None

@@ -1,6 +1,6 @@
 """Heartbeats: written without the lock, compared with the rows; only a difference becomes an event in the inbox."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from coordinator.domain.attempt import Attempt
@@ -16,10 +16,11 @@ from coordinator.operations.workers import is_current, runs
 from schemas.base import UndecodableError
 from schemas.catalog import refuse_misplaced
 from schemas.envelope import FromWorker, decode_from_worker
+from schemas.task import AttemptRef, Phase
 from schemas.topology import is_canary
 from schemas.worker import BeatAck, WorkerHeartbeat
 
-#: Every which heartbeat is acknowledged.
+#: Every which heartbeat is acknowledged; of a worker that holds exclusive attempts each is.
 ACKNOWLEDGE_EVERY: Final = 3
 
 
@@ -28,6 +29,12 @@ class Ear(Protocol):
 
     async def beat(self, beats: Sequence[Beat]) -> dict[str, tuple[Worker, dict[Key, Attempt]]]:
         """Write *beats*; the known senders as the rows have them, with what they hold."""
+
+    async def exclusive(self, classes: Collection[int]) -> set[int]:
+        """Those of *classes* whose tasks are exclusive."""
+
+    async def renew(self, held: Sequence[tuple[str, int, int]], lease_s: float) -> list[tuple[str, int, int]]:
+        """Renew the leases of these attempts (worker, task, attempt); those that still may run."""
 
 
 class Heartbeats:
@@ -48,13 +55,43 @@ class Heartbeats:
         if not newest:
             return readable
         known = await self._ear.beat([_beat(message, event) for message, event in newest.values()])
+        lease_s = self._lease_s()
+        renewed = await self._renew(newest.values(), known, lease_s)
         for message, event in newest.values():
-            if _differs(message, event, known.get(message.worker)):
+            leases = renewed.get(message.worker, [])
+            differs = _differs(message, event, known.get(message.worker))
+            if differs:
                 self._inbox.put([Item(message)])
-            elif message.seq % ACKNOWLEDGE_EVERY == 0:
-                ack = BeatAck(seq=message.seq, lease_s=self._lease_s())
+            if leases or (not differs and message.seq % ACKNOWLEDGE_EVERY == 0):
+                ack = BeatAck(seq=message.seq, lease_s=lease_s, leases=leases)
                 self._courier.send(message.worker, message.epoch, [ack])
         return readable
+
+    async def _renew(
+        self,
+        beats: Iterable[tuple[FromWorker, WorkerHeartbeat]],
+        known: Mapping[str, tuple[Worker, dict[Key, Attempt]]],
+        lease_s: float,
+    ) -> Mapping[str, list[AttemptRef]]:
+        """Renew the leases of the exclusive attempts that these heartbeats list; the renewed ones of each worker."""
+        exclusive = await self._ear.exclusive({one.class_id for _, held in known.values() for one in held.values()})
+        if not exclusive:
+            return {}
+        listed = [
+            (message.worker, held.task, held.attempt)
+            for message, event in beats
+            for worker, rows in [known.get(message.worker, (None, {}))]
+            if is_current(worker, message.instance, message.epoch)
+            for held in event.holds
+            if held.phase in (Phase.RECEIVED, Phase.RUNNING)
+            and (row := rows.get((held.task, held.attempt))) is not None
+            and row.live
+            and row.class_id in exclusive
+        ]
+        renewed: dict[str, list[AttemptRef]] = {}
+        for worker, task, attempt in await self._ear.renew(listed, lease_s) if listed else ():
+            renewed.setdefault(worker, []).append(AttemptRef(task=task, attempt=attempt))
+        return renewed
 
     def _newest(
         self, deliveries: Sequence[Delivery]

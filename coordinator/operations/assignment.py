@@ -5,7 +5,7 @@ with work, not on the number of waiting tasks.
 """
 
 from coordinator.domain.attempt import Attempt, AttemptState
-from coordinator.domain.matching import Candidate, Free, offers, place
+from coordinator.domain.matching import Candidate, Free, TaskClass, offers, place
 from coordinator.domain.planning import plan
 from coordinator.domain.worker import Worker
 from coordinator.operations.ledger import Ledger
@@ -32,7 +32,7 @@ async def assign(tx: Transaction, ledger: Ledger) -> int:
     everyone = await _everyone(tx, candidates, [worker for worker, _ in workers], complete=names is None)
     placed = place(offered, candidates, everyone)
     for worker, candidate in placed:
-        _give(ledger, worker, candidate, classes[candidate.class_id].queue)
+        _give(ledger, worker, candidate, classes[candidate.class_id])
     return len(placed)
 
 
@@ -45,7 +45,7 @@ async def _everyone(
     return [worker for worker, _ in await tx.workers_with_load(None)]
 
 
-def _give(ledger: Ledger, worker: Worker, candidate: Candidate, queue: str) -> None:
+def _give(ledger: Ledger, worker: Worker, candidate: Candidate, need: TaskClass) -> None:
     task = ledger.tasks[candidate.task_id]
     attempt = Attempt(
         task_id=task.id,
@@ -58,6 +58,8 @@ def _give(ledger: Ledger, worker: Worker, candidate: Candidate, queue: str) -> N
         assigned_at=ledger.now,
         sent_at=ledger.now,
     )
-    ledger.give(task, attempt, queue)
+    ledger.give(task, attempt, need.queue)
+    if need.exclusive:
+        ledger.leases.lend(attempt)
     ledger.outgoing.assigned[worker.id].append(attempt)
     ledger.note_task("task.assigned", task, attempt=attempt)

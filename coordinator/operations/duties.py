@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
-from coordinator.domain.task import TaskEvent
+from coordinator.domain.task import TaskEvent, TaskState
 from coordinator.operations import tasks
 from coordinator.operations.ledger import Ledger
 
@@ -24,7 +24,8 @@ def make_due(ledger: Ledger) -> None:
     """Tasks whose time has come are ready."""
     for task_id in ledger.due:
         task = ledger.tasks[task_id]
-        if task.not_before is not None and task.not_before <= ledger.now and ledger.move(task, TaskEvent.DUE):
+        due = task.not_before is not None and task.not_before <= ledger.now
+        if due and ledger.move(task, TaskEvent.DUE) and task.state is TaskState.READY:
             ledger.note_task("task.ready", task)
 
 

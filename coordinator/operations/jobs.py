@@ -169,6 +169,7 @@ def class_of(task: TaskSpec, default_queue: str) -> TaskClass:
         need.cpus,
         need.memory_mb,
         need.gpus,
+        frozenset(command.name for command in task.commands) if task.exclusive else frozenset(),
     )
 
 
@@ -176,6 +177,8 @@ def fingerprint(need: TaskClass) -> str:
     """Equal for equal requirements, and short enough for an index whatever the number of tags."""
     parts: list[Any] = [need.queue, need.kind, ",".join(sorted(need.tags)), ",".join(sorted(need.labels))]
     parts += [need.zone or "", need.slots, need.cpus, need.memory_mb, need.gpus]
+    if need.exclusive:
+        parts.append(",".join(sorted(need.exclusive)))
     return sha256("|".join(str(part) for part in parts).encode()).hexdigest()
 
 

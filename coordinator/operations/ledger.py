@@ -18,6 +18,7 @@ from coordinator.domain.job import JOB_FINISHED, Job, state_of
 from coordinator.domain.outcome import Refused
 from coordinator.domain.task import Task, TaskEvent, TaskState
 from coordinator.domain.worker import Worker
+from coordinator.operations.leasing import Leases
 from coordinator.operations.ports import Delivery
 from schemas.task import OutputFile, Verdict
 
@@ -115,6 +116,7 @@ class Ledger:
         self.retries: dict[int, int] = {}
         self.attempts: dict[Key, Attempt] = {}
         self.live: dict[int, Attempt] = {}
+        self.leases = Leases()
         self.dependents: dict[int, list[Dependent]] = {}
         self.slices: dict[int, list[int]] = {}
         self.due: list[int] = []
@@ -166,10 +168,16 @@ class Ledger:
             self.held[attempt.worker_id][key] = attempt
 
     def move(self, task: Task, event: TaskEvent, *, reason: str | None = None) -> bool:
-        """Let *event* happen to *task*: its state and the counters of its job and group. False when it does not fit."""
+        """Let *event* happen to *task*: its state and the counters of its job and group. False when it does not fit.
+
+        What would be ready, but is exclusive and may still run somewhere, is scheduled for the end of that lease.
+        """
         state = tasks.decide(task.state, event)
         if isinstance(state, Refused):
             return False
+        free_at = self.leases.bars(task.id, self.now) if state is TaskState.READY and self.leases.held else None
+        if free_at is not None:
+            state, reason = TaskState.SCHEDULED, f"exclusive: may still run on {self.leases.held[task.id].worker_id}"
         job, group = self.jobs[task.job_id], self.groups[task.group_id]
         job.counts[task.state] -= 1
         job.counts[state] += 1
@@ -180,8 +188,8 @@ class Ledger:
             self.work_appeared = self.work_appeared or state is TaskState.READY
         task.state = state
         task.reason = reason
-        if state is not TaskState.SCHEDULED:
-            task.not_before = None
+        if state is not TaskState.SCHEDULED or free_at is not None:
+            task.not_before = free_at
         self.dirty_tasks.add(task.id)
         return True
 
@@ -204,7 +212,24 @@ class Ledger:
         if not attempt.live and self.live.get(attempt.task_id) is attempt:
             del self.live[attempt.task_id]
         self.dirty_attempts.add(key)
+        if not attempt.live and self.leases.held:
+            self._close_lease(attempt, event)
         return True
+
+    def hear_end(self, attempt: Attempt) -> None:
+        """The worker of an *attempt* that was given up says that it has ended all the same."""
+        if self.leases.held:
+            self._close_lease(attempt, AttemptEvent.REPORTED)
+
+    def _close_lease(self, attempt: Attempt, event: AttemptEvent) -> None:
+        """Its task is no more *attempt*'s. A task that waited for nothing but this lease is ready at once."""
+        lease = self.leases.close(attempt, event)
+        if lease is None or lease.free_at is None:
+            return
+        task = self.tasks[attempt.task_id]
+        if task.state is TaskState.SCHEDULED and task.not_before == lease.free_at:
+            self.move(task, TaskEvent.DUE)
+            self.note_task("task.ready", task)
 
     # --- the hot path --------------------------------------------------------------------------------------
 

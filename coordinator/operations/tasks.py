@@ -81,6 +81,8 @@ def finished(ledger: Ledger, message: FromWorker, event: TaskFinished) -> None:
     attempt = _own(ledger, message, event.task, event.attempt)
     if attempt is not None and attempt.state is not AttemptState.ENDED:
         _record(ledger, attempt, event)
+    elif attempt is not None:
+        ledger.hear_end(attempt)
     verdict = verdict_of(attempt, message.worker, event.outcome)
     ledger.outgoing.verdicts[message.worker].append((event.task, event.attempt, verdict))
     ledger.counted["verdict", verdict] += 1
@@ -133,6 +135,16 @@ def lose(ledger: Ledger, attempt: Attempt, why: str) -> None:
         ledger.note_task(f"attempt.{attempt.ending}", task, attempt=attempt)
 
 
+def give_back(ledger: Ledger, attempt: Attempt) -> None:
+    """A worker that leaves hands an attempt back: it has ended there."""
+    was_live, task = attempt.live, ledger.tasks[attempt.task_id]
+    ledger.advance(attempt, AttemptEvent.REPORTED, Ending.INTERRUPTED)
+    if was_live:
+        follow(ledger, task, attempt)
+    else:
+        ledger.note_task(f"attempt.{attempt.ending}", task, attempt=attempt)
+
+
 def follow(ledger: Ledger, task: Task, attempt: Attempt) -> None:
     """A live attempt ended without a result: try again at once, later, or not at all."""
     ending = attempt.ending or Ending.LOST
@@ -157,7 +169,9 @@ def follow(ledger: Ledger, task: Task, attempt: Attempt) -> None:
         detail["then"] = f"again in {then.backoff_s:.0f} s"
     else:
         ledger.move(task, TaskEvent.FREED)
-        detail["then"] = "again"
+        detail["then"] = (
+            "again" if task.not_before is None else f"again at {task.not_before:%H:%M:%S}, when its lease is over"
+        )
     ledger.note_task(f"attempt.{ending}", task, attempt=attempt, detail=detail)
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from coordinator.domain import liveness
-from coordinator.domain.attempt import AttemptEvent, Ending
 from coordinator.domain.outcome import Refused
 from coordinator.domain.reconcile import Difference, compare
 from coordinator.domain.worker import (
@@ -86,6 +85,7 @@ def _describe(worker: Worker, event: WorkerOnline) -> None:
     worker.slots, worker.cpus = event.capacity.slots, event.capacity.cpus
     worker.memory_mb, worker.gpus = event.capacity.memory_mb, event.capacity.gpus
     worker.can_restart = event.can_restart
+    worker.supervises = event.supervises
 
 
 def _new_epoch(ledger: Ledger, worker: Worker, message: FromWorker, event: WorkerOnline) -> None:
@@ -132,9 +132,8 @@ def offline(ledger: Ledger, message: FromWorker, event: WorkerOffline) -> None:
         return
     handed_back = {(held.task, held.attempt) for held in event.handed_back}
     for key, attempt in list(ledger.held[worker.id].items()):
-        if key in handed_back and attempt.live:
-            ledger.advance(attempt, AttemptEvent.REPORTED, Ending.INTERRUPTED)
-            tasks.follow(ledger, ledger.tasks[attempt.task_id], attempt)
+        if key in handed_back:
+            tasks.give_back(ledger, attempt)
         else:
             tasks.lose(ledger, attempt, "the worker left")
     worker.reason = event.reason

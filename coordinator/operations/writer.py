@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from coordinator.domain import liveness
 from coordinator.operations import assignment, jobs
 from coordinator.operations.inbox import Inbox, Item
 from coordinator.operations.jobs import Draft
@@ -75,6 +76,13 @@ class Writer:
         self._observer = observer
         self._busy = asyncio.Lock()
         self.healthy = True
+        self._workers = 0
+
+    @property
+    def lease_s(self) -> float:
+        """Seconds that a lease runs on a farm as large as this one was when it was last counted."""
+        interval_s = liveness.heartbeat_interval_s(self._workers, self._patience.heartbeat_s)
+        return liveness.lost_after_s(interval_s, self._patience.lost_after_s)
 
     async def run(self) -> None:
         """For ever; cancel it between or inside batches, nothing is lost: what is not committed is not settled."""
@@ -150,6 +158,7 @@ class Writer:
             OPERATIONS[type(item.event)].want(wanted, item.event)
         async with self._store.transaction() as tx:
             ledger = await tx.load(wanted)
+            self._workers = ledger.worker_count = ledger.worker_count or self._workers
             drafts = _run(items, ledger)
             growing = await tx.insert_jobs(ledger, drafts) if drafts else []
             if wanted.growing:

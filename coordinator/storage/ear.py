@@ -1,11 +1,12 @@
 """What needs no lock: heartbeats, log chunks, and the coordinator's own row."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import asyncpg
 
 from coordinator.domain.attempt import Attempt
+from coordinator.domain.lease import margin_s
 from coordinator.domain.worker import Worker
 from coordinator.operations.ledger import Key
 from coordinator.operations.store import Beat, LogChunk
@@ -26,6 +27,7 @@ class PostgresEar:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._exclusive: dict[int, bool] = {}
 
     async def _fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         try:
@@ -54,6 +56,22 @@ class PostgresEar:
             if one.worker_id in known:
                 known[one.worker_id][1][one.task_id, one.attempt] = one
         return known
+
+    async def exclusive(self, classes: Collection[int]) -> set[int]:
+        """Those of *classes* whose tasks are exclusive. Classes never change: each is looked up once."""
+        missing = [number for number in classes if number not in self._exclusive]
+        if missing:
+            for row in await self._fetch(LOAD["classes"], missing):
+                self._exclusive[row["id"]] = bool(row["exclusive"])
+        return {number for number in classes if self._exclusive[number]}
+
+    async def renew(self, held: Sequence[tuple[str, int, int]], lease_s: float) -> list[tuple[str, int, int]]:
+        """Let the leases of these attempts (worker, task, attempt) run *lease_s* from now; those that may."""
+        workers, tasks, attempts = zip(*held, strict=True)
+        renewed = await self._fetch(
+            BEATS["renew"], list(workers), list(tasks), list(attempts), lease_s, margin_s(lease_s)
+        )
+        return [(row["worker_id"], row["task_id"], row["attempt"]) for row in renewed]
 
     async def log(self, chunks: Sequence[tuple[str, LogChunk]]) -> None:
         """Store chunks (worker, chunk) of attempts that are their sender's; each is stored once."""

@@ -41,6 +41,7 @@ async def _class_ids(connection: asyncpg.Connection, needs: Sequence[TaskClass])
             [need.cpus for need in new],
             [need.memory_mb for need in new],
             [need.gpus for need in new],
+            [",".join(sorted(need.exclusive)) for need in new],
         )
         found.update((row["fingerprint"], row["id"]) for row in await connection.fetch(SAVE["class_ids"], missing))
     return found
@@ -90,6 +91,8 @@ def _spec_columns(specs: Sequence[SpecRow]) -> list[list[object]]:
         body = spec.model_dump(
             mode="json", include={"kind", "commands", "environment", "resources", "promote", "upload"}
         )
+        if spec.exclusive:
+            body["exclusive"] = True
         body["has_places"] = "{{" in spec.model_dump_json(include={"commands", "environment", "promote", "upload"})
         after = [
             {"name": need.name, "first": need.first, "count": need.count, "promoted": need.promoted}

@@ -78,7 +78,7 @@ def worker_values(one: Worker) -> tuple[Any, ...]:
         one.platform, one.kinds, one.queues, one.tags, one.labels, one.zone, one.slots, one.cpus, one.memory_mb,
         one.gpus, one.can_restart, one.requested_state, one.requested_lazy, one.requested_reason, one.requested_by,
         one.requested_instance, one.reason, one.requested_source, one.requested_at, one.requested_deadline_at,
-        one.resume,
+        one.resume, one.supervises,
     )  # fmt: skip
 
 
@@ -115,5 +115,5 @@ def task_class(row: Record) -> TaskClass:
     """A row of classes."""
     return TaskClass(
         row["id"], row["queue"], row["kind"], frozenset(row["tags"]), frozenset(row["labels"]), row["zone"],
-        row["slots"], row["cpus"], row["memory_mb"], row["gpus"],
+        row["slots"], row["cpus"], row["memory_mb"], row["gpus"], frozenset(row["exclusive"]),
     )  # fmt: skip

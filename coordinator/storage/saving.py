@@ -24,6 +24,7 @@ async def save(connection: asyncpg.Connection, ledger: Ledger) -> None:
             columns=rows.ATTEMPT_COLUMNS,
         )
         ledger.new_attempts.clear()
+    await _leases(connection, ledger)
     await _hot(connection, ledger)
     await _attempts(connection, ledger)
     await _tasks(connection, ledger)
@@ -110,6 +111,20 @@ async def _hot(connection: asyncpg.Connection, ledger: Ledger) -> None:
             [task.attempt for task in ledger.assigned],
         )
         ledger.assigned.clear()
+
+
+async def _leases(connection: asyncpg.Connection, ledger: Ledger) -> None:
+    closed, lent = ledger.leases.closed, ledger.leases.lent
+    if closed:
+        # One attempt may be closed, and then released, in one transaction: the last word counts.
+        last = {(one.task_id, one.attempt): one for one in closed}
+        await connection.execute(SAVE["close_leases"], ledger.now, *_columns(3, list(last.values())))
+        closed.clear()
+    if lent:
+        await connection.execute(
+            SAVE["lend"], *_columns(3, [(one.task_id, one.attempt, one.worker_id) for one in lent])
+        )
+        lent.clear()
 
 
 async def _attempts(connection: asyncpg.Connection, ledger: Ledger) -> None:

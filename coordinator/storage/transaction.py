@@ -8,6 +8,7 @@ import asyncpg
 from cachetools import LRUCache
 
 from coordinator.domain.attempt import Attempt
+from coordinator.domain.lease import Lease
 from coordinator.domain.matching import Candidate, Group, TaskClass
 from coordinator.domain.template import element_name, fill, fill_text
 from coordinator.domain.worker import Worker
@@ -63,6 +64,7 @@ class PostgresTransaction:
                 ledger.add_attempt(rows.attempt(row))
         await self._load_attempts(wanted)
         await self._load_tasks(wanted)
+        await self._load_leases()
         wanted.workers |= wanted.holders | {one.worker_id for one in ledger.attempts.values()}
         await self._load_workers(wanted.workers)
         if wanted.holders or wanted.silent:
@@ -125,6 +127,19 @@ class PostgresTransaction:
             for row in await self._fetch("tasks", list(wanted.tasks)):
                 ledger.add_task(rows.task(row))
         await self._load_jobs_of(ledger.tasks.values(), wanted.jobs)
+
+    async def _load_leases(self) -> None:
+        """What stands in the way of exclusive tasks; asked for only where there are any."""
+        ledger = self._ledger
+        if not ledger.tasks:
+            return
+        classes = {group.id: group.class_id for group in ledger.groups.values()}
+        needs = await self.classes(set(classes.values()))
+        exclusive = {group for group, number in classes.items() if needs[number].exclusive}
+        if exclusive:
+            tasks = [task.id for task in ledger.tasks.values() if task.group_id in exclusive]
+            for row in await self._fetch("held_leases", tasks):
+                ledger.leases.held[row["task_id"]] = Lease(*row)
 
     async def _load_jobs_of(self, tasks: Iterable[Any], also: Collection[int] = ()) -> None:
         ledger = self._ledger

@@ -324,6 +324,9 @@ async def _why(connection: Connection, task: asyncpg.Record, attempts: list[asyn
                 task["unmet"], waiting.Need(known["id"], known["name"], known["state"], count) if known else None
             )
         case "scheduled":
+            lease = await connection.fetchrow(_SQL["lease"], task["id"])
+            if lease is not None and lease["free_at"] == task["not_before"]:
+                return waiting.leased(lease["worker"], lease["free_at"], task["now"])
             return waiting.scheduled(task["not_before"], task["now"], task["failures"])
         case "assigned" if attempts:
             return waiting.assigned(attempts[0]["worker"], attempts[0]["assigned_at"], task["now"])

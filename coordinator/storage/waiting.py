@@ -31,6 +31,7 @@ class Funnel:
     of_zone: int
     of_tags: int
     of_labels: int
+    of_supervised: int
     capable: int
     suspect: int
     gone: int
@@ -83,6 +84,17 @@ def scheduled(not_before: datetime, now: datetime, failures: int) -> Waiting:
     return Waiting(code="not_before", kind=WaitingClass.SELF, sentence=f"Starts in {seconds} s.")
 
 
+def leased(worker: str, free_at: datetime, now: datetime) -> Waiting:
+    """Why an exclusive task waits that may still run somewhere."""
+    seconds = max(0, round((free_at - now).total_seconds()))
+    return Waiting(
+        code="leased",
+        kind=WaitingClass.SELF,
+        sentence=f"It is exclusive and may still run on {worker}: it can go on in {seconds} s, or as soon as that worker "
+        "says that it has ended.",
+    )
+
+
 def assigned(worker: str, assigned_at: datetime, now: datetime) -> Waiting:
     """Why an assigned task does not run: its worker has not said that it started."""
     seconds = max(0, round((now - assigned_at).total_seconds()))
@@ -112,8 +124,14 @@ def _never(f: Funnel) -> Waiting | None:
     elif not f.of_labels:
         remedy = f"approve with: farmhand workers label NAME {' '.join(f.labels)}"
         answer = "no_label", f"No worker has {_words('label', f.labels)}{_among(f.of_tags, f'kind {f.kind}')}; {remedy}"
+    elif not f.of_supervised:
+        answer = (
+            "no_supervisor",
+            f"It is exclusive, and no worker can supervise its commands{_among(f.of_labels, f'kind {f.kind}')}: "
+            "those that are processes of their own can be, such as exec.",
+        )
     elif not f.capable:
-        answer = "too_big", f"Asks for {_size(f)}; none of {_count(f.of_labels, 'worker')} is that large."
+        answer = "too_big", f"Asks for {_size(f)}; none of {_count(f.of_supervised, 'worker')} is that large."
     else:
         return None
     return Waiting(code=answer[0], kind=WaitingClass.NEVER, sentence=answer[1])

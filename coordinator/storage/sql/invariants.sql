@@ -32,6 +32,29 @@ SELECT a.task_id AS task, a.attempt, w.id AS worker, w.connection, a.epoch, w.ep
   FROM attempts a JOIN workers w ON w.id = a.worker_id
  WHERE a.state <> 'ended' AND (w.connection IN ('offline', 'lost') OR a.epoch <> w.epoch);
 
+-- name: exclusive_attempts_never_overlap
+-- As far as rows can tell: the next attempt was made when the one before had ended by its worker's word, was never
+-- allowed to start, or when its lease was over.
+SELECT l.task_id AS task, l.attempt, a.attempt AS next, a.assigned_at, l.released_by, l.free_at
+  FROM leases l JOIN attempts a ON a.task_id = l.task_id AND a.attempt > l.attempt
+ WHERE l.released_at IS NULL
+    OR a.assigned_at < CASE l.released_by WHEN 'expired' THEN l.free_at ELSE l.released_at END;
+
+-- name: an_exclusive_attempt_has_a_lease_that_is_open_while_it_is_live
+SELECT a.task_id AS task, a.attempt, a.state, l.closed_at
+  FROM classes c JOIN attempts a ON a.class_id = c.id LEFT JOIN leases l USING (task_id, attempt)
+ WHERE c.exclusive <> '{}'
+   AND (l.worker_id IS DISTINCT FROM a.worker_id OR (l.closed_at IS NULL) <> (a.state IN ('assigned', 'running')));
+
+-- name: an_exclusive_task_is_not_ready_while_it_may_run
+SELECT t.id AS task, l.attempt, l.until FROM leases l JOIN tasks t ON t.id = l.task_id
+ WHERE t.state = 'ready' AND l.released_at IS NULL;
+
+-- name: a_lease_is_released_by_a_word_that_was_said
+SELECT l.task_id AS task, l.attempt, a.ending
+  FROM leases l JOIN attempts a USING (task_id, attempt)
+ WHERE l.released_by = 'said' AND a.state <> 'ended';
+
 -- name: used_never_exceeds_capacity
 -- A worker that came back with less than before is over until what it holds ends; the sum of what it was given is not.
 SELECT w.id AS worker, sum(c.slots) AS slots, w.slots AS slots_of, sum(c.cpus) AS cpus, w.cpus AS cpus_of,

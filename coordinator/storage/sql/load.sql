@@ -41,6 +41,12 @@ SELECT task_id, attempt, run, class_id, worker_id, epoch, state, assigned_at, se
        started_at, ended_at, promoted_at, exit_code, error, result, run_s, done, total, activity, cause
   FROM attempts WHERE task_id = ANY($1::bigint[]) AND (state <> 'ended' OR accepted);
 
+-- name: held_leases
+-- What stands in the way of these tasks, locked so that no heartbeat renews it meanwhile.
+SELECT task_id, attempt, worker_id, until, free_at
+  FROM leases WHERE task_id = ANY($1::bigint[]) AND released_at IS NULL
+ ORDER BY task_id, attempt FOR UPDATE;
+
 -- name: tasks
 SELECT id, job_id, group_id, spec_id, state, priority, run, attempt, accepted_attempt, failures, losses, shortages,
        retries, failed_on, unmet, not_before, reason

@@ -63,9 +63,9 @@ UPDATE groups g SET ready = u.ready FROM unnest($1::bigint[], $2::integer[]) AS 
 INSERT INTO workers (id, protocol, connection, duty, epoch, instance, boot_id, software, platform, kinds, queues, tags,
                      labels, zone, slots, cpus, memory_mb, gpus, can_restart, requested_state, requested_lazy,
                      requested_reason, requested_by, requested_instance, reason, requested_source, requested_at,
-                     requested_deadline_at, resume, online_at, changed_at)
+                     requested_deadline_at, resume, supervises, online_at, changed_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-        $25, $26, $27, $28, $29, $30, $30)
+        $25, $26, $27, $28, $29, $30, $31, $31)
 ON CONFLICT (id) DO UPDATE
    SET protocol = excluded.protocol, connection = excluded.connection, duty = excluded.duty, epoch = excluded.epoch,
        instance = excluded.instance, boot_id = excluded.boot_id, software = excluded.software,
@@ -76,7 +76,7 @@ ON CONFLICT (id) DO UPDATE
        requested_reason = excluded.requested_reason, requested_by = excluded.requested_by,
        requested_instance = excluded.requested_instance, reason = excluded.reason,
        requested_source = excluded.requested_source, requested_at = excluded.requested_at,
-       requested_deadline_at = excluded.requested_deadline_at, resume = excluded.resume,
+       requested_deadline_at = excluded.requested_deadline_at, resume = excluded.resume, supervises = excluded.supervises,
        online_at = CASE WHEN workers.epoch = excluded.epoch THEN workers.online_at ELSE excluded.online_at END,
        changed_at = excluded.changed_at;
 
@@ -108,17 +108,28 @@ UPDATE parked p SET state = u.state, closed_at = $1, closed_by = u.actor
   FROM unnest($2::bigint[], $3::text[], $4::text[]) AS u(id, state, actor)
  WHERE p.id = u.id;
 
+-- name: lend
+INSERT INTO leases (task_id, attempt, worker_id) SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[]);
+
+-- name: close_leases
+UPDATE leases l
+   SET closed_at = coalesce(l.closed_at, $1),
+       released_at = CASE WHEN u.released IS NULL THEN l.released_at ELSE $1 END,
+       released_by = coalesce(u.released, l.released_by)
+  FROM unnest($2::bigint[], $3::integer[], $4::text[]) AS u(task_id, attempt, released)
+ WHERE l.task_id = u.task_id AND l.attempt = u.attempt;
+
 -- name: duties
 INSERT INTO duties (name, last_run_at) SELECT name, $1 FROM unnest($2::text[]) AS name
 ON CONFLICT (name) DO UPDATE SET last_run_at = excluded.last_run_at;
 
 -- name: add_classes
-INSERT INTO classes (fingerprint, queue, kind, tags, labels, zone, slots, cpus, memory_mb, gpus)
+INSERT INTO classes (fingerprint, queue, kind, tags, labels, zone, slots, cpus, memory_mb, gpus, exclusive)
 SELECT u.fingerprint, u.queue, u.kind, string_to_array(u.tags, ','), string_to_array(u.labels, ','), u.zone, u.slots,
-       u.cpus, u.memory_mb, u.gpus
+       u.cpus, u.memory_mb, u.gpus, string_to_array(u.exclusive, ',')
   FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[],
-              $8::double precision[], $9::bigint[], $10::integer[])
-       AS u(fingerprint, queue, kind, tags, labels, zone, slots, cpus, memory_mb, gpus)
+              $8::double precision[], $9::bigint[], $10::integer[], $11::text[])
+       AS u(fingerprint, queue, kind, tags, labels, zone, slots, cpus, memory_mb, gpus, exclusive)
 ON CONFLICT (fingerprint) DO NOTHING;
 
 -- name: class_ids

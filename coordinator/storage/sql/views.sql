@@ -155,6 +155,10 @@ LIMIT 1
 -- name: needs_count
 SELECT count(*) AS needs FROM dependencies WHERE task_id = $1
 
+-- What an exclusive task that is scheduled waits for.
+-- name: lease
+SELECT worker_id AS worker, free_at FROM leases WHERE task_id = $1 AND released_at IS NULL
+
 -- A funnel: how many workers are left after each requirement of a class, in the order in which they are explained.
 -- name: funnel
 WITH need AS (SELECT * FROM classes WHERE id = $1),
@@ -172,6 +176,7 @@ matched AS (
            n.zone IS NULL OR w.zone = n.zone AS zone,
            w.tags @> n.tags AS tags,
            w.labels || ('worker:' || w.id) @> n.labels AS labels,
+           w.supervises @> n.exclusive AS supervised,
            w.slots >= n.slots AND w.cpus >= n.cpus AND w.memory_mb >= n.memory_mb AND w.gpus >= n.gpus AS size,
            w.slots - coalesce(h.slots, 0) >= n.slots AS slots_free,
            w.slots - coalesce(h.slots, 0) >= n.slots
@@ -191,19 +196,20 @@ CROSS JOIN (
            count(*) FILTER (WHERE queue AND kind AND zone) AS of_zone,
            count(*) FILTER (WHERE queue AND kind AND zone AND tags) AS of_tags,
            count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels) AS of_labels,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND size) AS capable,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND size
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised) AS of_supervised,
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised AND size) AS capable,
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised AND size
                             AND connection = 'suspect') AS suspect,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND size
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised AND size
                             AND connection IN ('offline', 'lost')) AS gone,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND size AND connection = 'online'
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised AND size AND connection = 'online'
                             AND (duty <> 'awake' OR requested_state IS NOT NULL AND requested_state <> 'awake')) AS resting,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND size AND connection = 'online'
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised AND size AND connection = 'online'
                             AND duty = 'awake' AND (requested_state IS NULL OR requested_state = 'awake')) AS awake,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND size AND connection = 'online'
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised AND size AND connection = 'online'
                             AND duty = 'awake' AND (requested_state IS NULL OR requested_state = 'awake')
                             AND slots_free) AS with_slots,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND size AND connection = 'online'
+           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised AND size AND connection = 'online'
                             AND duty = 'awake' AND (requested_state IS NULL OR requested_state = 'awake')
                             AND free) AS free
     FROM matched
