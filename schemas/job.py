@@ -84,8 +84,9 @@ class TaskSpec(Strict):
     """One task, or an array of them.
 
     `kind` is what workers are matched by; `tags` are what a worker says of itself, `labels` what an operator has
-    approved. An `exclusive` task never runs in two places at a time, whatever dies. `retries` is how many more attempts a failed task gets. `promote` is the path below the publish root where
-    the accepted outputs go; `upload` are patterns of output files to keep a copy of on the coordinator.
+    approved. `retries` is how many more attempts a failed task gets. `promote` is the path below the publish root where
+    the accepted outputs go; `upload` are patterns of output files to keep a copy of on the coordinator. An `exclusive`
+    task never runs in two places at a time, whatever dies.
     """
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]

@@ -140,8 +140,8 @@ LINES: Final[Mapping[Reason, Line]] = {
     _R.LEASED: Line(
         _K.SELF,
         _W.NOBODY,
-        "It is exclusive and may still run on {worker}: it can go on in {seconds} s, or as soon as that worker says that "
-        "it has ended.",
+        "It is exclusive and may still run on {worker}: it can go on in {seconds} s, or as soon as that worker says "
+        "that it has ended.",
         "farmhand workers show {worker}",
     ),
     _R.CANCELING: Line(_K.NEVER, _W.SUBMITTER, "Its job {job} is being canceled.", "farmhand jobs show {job}"),
@@ -194,8 +194,8 @@ LINES: Final[Mapping[Reason, Line]] = {
     _R.NO_SUPERVISOR: Line(
         _K.NEVER,
         _W.SUBMITTER,
-        "It is exclusive, and no worker can supervise its commands{among}: those that are processes of their own can be, "
-        "such as exec.",
+        "It is exclusive, and no worker can supervise its commands{among}: those that are processes of their own can "
+        "be, such as exec.",
         "farmhand workers",
     ),
     _R.TOO_BIG: Line(_K.NEVER, _W.ADMIN, "Asks for {size}; none of {among:worker} is that large.", "farmhand workers"),

@@ -34,7 +34,7 @@ class Leases:
         self.lent.append(lease)
 
     def close(self, attempt: Attempt, event: AttemptEvent) -> Lease | None:
-        """*event* took the task from *attempt*, or ended it: its lease, if that stood in the way and is released now."""
+        """*event* took the task from *attempt*, or ended it: its lease, if it stood in the way and is released now."""
         lease = self.held.get(attempt.task_id)
         if lease is None or lease.attempt != attempt.attempt:
             return None

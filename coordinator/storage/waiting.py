@@ -90,8 +90,8 @@ def leased(worker: str, free_at: datetime, now: datetime) -> Waiting:
     return Waiting(
         code="leased",
         kind=WaitingClass.SELF,
-        sentence=f"It is exclusive and may still run on {worker}: it can go on in {seconds} s, or as soon as that worker "
-        "says that it has ended.",
+        sentence=f"It is exclusive and may still run on {worker}: it can go on in {seconds} s, or as soon as that "
+        "worker says that it has ended.",
     )
 
 
@@ -125,11 +125,9 @@ def _never(f: Funnel) -> Waiting | None:
         remedy = f"approve with: farmhand workers label NAME {' '.join(f.labels)}"
         answer = "no_label", f"No worker has {_words('label', f.labels)}{_among(f.of_tags, f'kind {f.kind}')}; {remedy}"
     elif not f.of_supervised:
-        answer = (
-            "no_supervisor",
-            f"It is exclusive, and no worker can supervise its commands{_among(f.of_labels, f'kind {f.kind}')}: "
-            "those that are processes of their own can be, such as exec.",
-        )
+        among = _among(f.of_labels, f"kind {f.kind}")
+        remedy = "those that are processes of their own can be, such as exec"
+        answer = "no_supervisor", f"It is exclusive, and no worker can supervise its commands{among}: {remedy}."
     elif not f.capable:
         answer = "too_big", f"Asks for {_size(f)}; none of {_count(f.of_supervised, 'worker')} is that large."
     else:
