@@ -2,8 +2,8 @@
 
 Two clocks run. The worker's starts when it *sends* a heartbeat that lists the attempt, the farm's when that heartbeat
 is *applied*, which is later. Both count the same time, so the worker's is over first, and by then the worker has ended
-what ran. A twentieth on top lets clocks differ in their pace. Heartbeats renew a lease until the attempt gives up its task;
-then the lease is closed, and stands in the way of the next attempt until one of these:
+what ran. A twentieth on top lets clocks differ in their pace. Heartbeats renew a lease until the attempt gives up its
+task; then the lease is closed, and stands in the way of the next attempt until one of these:
 
 | released by | when |
 |---|---|

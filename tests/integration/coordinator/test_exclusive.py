@@ -1,4 +1,4 @@
-"""Exclusive tasks: whatever the signal of death, the next attempt waits for the worker's word or the end of its lease."""
+"""Exclusive tasks: whatever the signal of death, the next attempt waits for the worker's word or its lease's end."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from coordinator.operations.requests import CancelTasks, RequeueTasks
 from schemas.task import AssignedAttempt, AttemptRef, Held, Outcome, Phase
-from schemas.worker import WorkerOffline
+from schemas.worker import Capacity, WorkerOffline
 from tests.support.farm import Farm
 from tests.support.wire import WireWorker
 
@@ -133,7 +133,7 @@ async def test_a_heartbeat_without_it_is_no_proof_that_it_ended(farm: Farm) -> N
 
 @pytest.mark.parametrize("confirmed", [True, False])
 async def test_a_canceled_and_requeued_task_waits_for_the_old_attempt(farm: Farm, *, confirmed: bool) -> None:
-    async with a_worker(farm, "node-1") as worker, a_worker(farm, "node-2") as other:
+    async with a_worker(farm, "node-1", capacity=Capacity(slots=1)) as worker, a_worker(farm, "node-2") as other:
         await worker.online()
         await farm.submit(EXCLUSIVE)
         attempt = await granted(worker)
