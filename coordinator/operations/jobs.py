@@ -169,7 +169,7 @@ def class_of(task: TaskSpec, default_queue: str) -> TaskClass:
         need.cpus,
         need.memory_mb,
         need.gpus,
-        frozenset(command.name for command in task.commands) if task.exclusive else frozenset(),
+        exclusive=frozenset(command.name for command in task.commands) if task.exclusive else frozenset(),
     )
 
 

@@ -203,7 +203,8 @@ def release(ledger: Ledger, task: Task, *, promoted: bool) -> None:
             waiting = ledger.tasks[dependent.task_id]
             waiting.unmet -= 1
             ledger.dirty_tasks.add(waiting.id)
-            if waiting.unmet == 0 and ledger.move(waiting, TaskEvent.RELEASED):
+            released = waiting.unmet == 0 and ledger.move(waiting, TaskEvent.RELEASED)
+            if released and waiting.state is TaskState.READY:
                 ledger.note_task("task.ready", waiting)
 
 

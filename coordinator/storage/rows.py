@@ -115,5 +115,5 @@ def task_class(row: Record) -> TaskClass:
     """A row of classes."""
     return TaskClass(
         row["id"], row["queue"], row["kind"], frozenset(row["tags"]), frozenset(row["labels"]), row["zone"],
-        row["slots"], row["cpus"], row["memory_mb"], row["gpus"], frozenset(row["exclusive"]),
+        row["slots"], row["cpus"], row["memory_mb"], row["gpus"], exclusive=frozenset(row["exclusive"]),
     )  # fmt: skip
