@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help ready demo test test-all test-containers check lint bench fmt lock hooks clean
+.PHONY: help ready demo test test-all test-containers check lint bench beside fmt lock hooks clean
 
 help: ## Show these commands
 	@echo "make COMMAND, where COMMAND is one of"
@@ -41,6 +41,10 @@ lint: ready
 bench: ready ## Measure, beside the best tool of its kind
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/bench.txt
 	@$(BIN)/python -m coordinator.proof.bench
+
+beside: ready ## Measure this checkout beside another one: make beside OTHER=../before
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/bench.txt
+	@$(BIN)/python -m coordinator.proof.beside $(OTHER)
 
 fmt: ready ## Format and fix what can be fixed
 	@$(BIN)/ruff format --quiet .
