@@ -42,14 +42,15 @@ class AttemptEvent(StrEnum):
     REPORTED = "reported"  # its worker says that it ended
     REVOKED = "revoked"  # it shall stop
     LOST = "lost"  # its worker is gone, or has forgotten it
+    ACCEPTED_LATE = "accepted_late"  # it was given up, and its result is taken all the same
 
 
 _S, _E = AttemptState, AttemptEvent
 TRANSITIONS: Final[Mapping[AttemptState, Mapping[AttemptEvent, AttemptState]]] = {
     _S.ASSIGNED: {_E.STARTED: _S.RUNNING, _E.REPORTED: _S.ENDED, _E.REVOKED: _S.STOPPING, _E.LOST: _S.ENDED},
     _S.RUNNING: {_E.REPORTED: _S.ENDED, _E.REVOKED: _S.STOPPING, _E.LOST: _S.ENDED},
-    _S.STOPPING: {_E.REPORTED: _S.ENDED, _E.LOST: _S.ENDED},
-    _S.ENDED: {},
+    _S.STOPPING: {_E.REPORTED: _S.ENDED, _E.LOST: _S.ENDED, _E.ACCEPTED_LATE: _S.ENDED},
+    _S.ENDED: {_E.ACCEPTED_LATE: _S.ENDED},
 }
 
 LIVE: Final = frozenset({_S.ASSIGNED, _S.RUNNING})
@@ -65,6 +66,8 @@ def ending_of(state: AttemptState, event: AttemptEvent, reported: Ending | None 
 
     What was stopping has given up its task: a result that comes then is `superseded`, anything else `revoked`.
     """
+    if event is AttemptEvent.ACCEPTED_LATE:
+        return Ending.COMPLETED
     if state is AttemptState.STOPPING:
         return Ending.SUPERSEDED if reported is Ending.COMPLETED else Ending.REVOKED
     if event is AttemptEvent.LOST or reported is None:

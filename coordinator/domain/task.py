@@ -36,6 +36,7 @@ class TaskEvent(StrEnum):
     ASSIGNED = "assigned"  # a worker got an attempt of it
     STARTED = "started"
     COMPLETED = "completed"  # the live attempt's report was accepted
+    COMPLETED_LATE = "completed_late"  # the report of an attempt that was given up was accepted
     FREED = "freed"  # the live attempt ended without a result; ready again at once
     POSTPONED = "postponed"  # the same, but not before a time
     GAVE_UP = "gave_up"  # no attempt is left
@@ -53,15 +54,16 @@ _ENDS: Final = {
     _E.CANCELED: _S.CANCELED,
     _E.BLOCKED: _S.BLOCKED,
 }
+_LATE: Final = {_E.COMPLETED_LATE: _S.COMPLETED}
 _AGAIN: Final = {_E.REQUEUED: _S.READY, _E.REQUEUED_BLOCKED: _S.BLOCKED}
 
 TRANSITIONS: Final[Mapping[TaskState, Mapping[TaskEvent, TaskState]]] = {
     _S.BLOCKED: {_E.RELEASED: _S.READY, _E.BLOCKED: _S.BLOCKED, _E.CANCELED: _S.CANCELED},
-    _S.SCHEDULED: {_E.DUE: _S.READY, _E.BLOCKED: _S.BLOCKED, _E.CANCELED: _S.CANCELED},
-    _S.READY: {_E.ASSIGNED: _S.ASSIGNED, _E.BLOCKED: _S.BLOCKED, _E.CANCELED: _S.CANCELED},
+    _S.SCHEDULED: {_E.DUE: _S.READY, _E.BLOCKED: _S.BLOCKED, _E.CANCELED: _S.CANCELED, **_LATE},
+    _S.READY: {_E.ASSIGNED: _S.ASSIGNED, _E.BLOCKED: _S.BLOCKED, _E.CANCELED: _S.CANCELED, **_LATE},
     # "started" may be lost or overtaken by the end: assigned may end as well.
-    _S.ASSIGNED: {_E.STARTED: _S.RUNNING, **_ENDS},
-    _S.RUNNING: {**_ENDS},
+    _S.ASSIGNED: {_E.STARTED: _S.RUNNING, **_ENDS, **_LATE},
+    _S.RUNNING: {**_ENDS, **_LATE},
     _S.COMPLETED: _AGAIN,
     _S.FAILED: _AGAIN,
     _S.CANCELED: _AGAIN,

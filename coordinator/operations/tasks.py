@@ -12,6 +12,7 @@ from coordinator.domain.attempt import Attempt, AttemptEvent, AttemptState, Endi
 from coordinator.domain.job import Job, verdict_on
 from coordinator.domain.retry import RetryClass
 from coordinator.domain.task import FINISHED, HELD, Task, TaskEvent, TaskState
+from coordinator.operations import late
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import CancelTasks, Changed, ConflictError, NotFoundError, RequeueTasks
 from schemas.envelope import FromWorker
@@ -79,7 +80,7 @@ def output(ledger: Ledger, message: FromWorker, event: TaskOutput) -> None:
 def finished(ledger: Ledger, message: FromWorker, event: TaskFinished) -> None:
     """The report of an attempt's end, answered with a verdict."""
     attempt = _own(ledger, message, event.task, event.attempt)
-    if attempt is not None and attempt.state is not AttemptState.ENDED:
+    if attempt is not None and (attempt.state is not AttemptState.ENDED or _is_late_success(ledger, attempt, event)):
         _record(ledger, attempt, event)
     elif attempt is not None:
         ledger.hear_end(attempt)
@@ -99,11 +100,19 @@ def _record(ledger: Ledger, attempt: Attempt, event: TaskFinished) -> None:
         ledger.note_task("task.completed", task, attempt=attempt)
         release(ledger, task, promoted=False)
         return
+    if _is_late_success(ledger, attempt, event):
+        late.accept(ledger, task, attempt)
+        release(ledger, task, promoted=False)
+        return
     ledger.advance(attempt, AttemptEvent.REPORTED, Ending(event.outcome))
     if was_live:
         follow(ledger, task, attempt)
     else:
         ledger.note_task(f"attempt.{attempt.ending}", task, attempt=attempt)
+
+
+def _is_late_success(ledger: Ledger, attempt: Attempt, event: TaskFinished) -> bool:
+    return event.outcome is Outcome.COMPLETED and not attempt.live and late.is_welcome(ledger, attempt)
 
 
 def promoted(ledger: Ledger, message: FromWorker, event: TaskPromoted) -> None:

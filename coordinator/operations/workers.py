@@ -18,7 +18,7 @@ from coordinator.domain.worker import (
     is_outstanding,
     is_own,
 )
-from coordinator.operations import states, tasks
+from coordinator.operations import late, states, tasks
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Changed, InvalidError, LabelWorker
 from schemas.envelope import FromWorker
@@ -122,6 +122,8 @@ def _answer_holds(ledger: Ledger, worker: Worker, event: WorkerOnline) -> list[t
 def _answer(ledger: Ledger, worker: str, task: int, attempt: int, outcome: Outcome | None) -> None:
     row = ledger.attempts.get((task, attempt))
     said = outcome or Outcome.COMPLETED
+    if row is not None and row.worker_id == worker and said is Outcome.COMPLETED and late.is_welcome(ledger, row):
+        return
     ledger.outgoing.verdicts[worker].append((task, attempt, tasks.verdict_of(row, worker, said)))
 
 

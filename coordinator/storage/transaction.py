@@ -110,7 +110,10 @@ class PostgresTransaction:
         if named:
             tasks, numbers = zip(*named, strict=True)
             for row in await self._fetch("attempts", list(tasks), list(numbers)):
-                ledger.add_attempt(rows.attempt(row))
+                one = rows.attempt(row)
+                ledger.add_attempt(one)
+                if not one.live:  # a late report: what runs in its place must be seen
+                    wanted.tasks.add(one.task_id)
         if wanted.tasks:
             for row in await self._fetch("live_or_accepted_attempts", list(wanted.tasks)):
                 if (row["task_id"], row["attempt"]) not in ledger.attempts:

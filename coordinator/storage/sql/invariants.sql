@@ -110,7 +110,8 @@ SELECT a.task_id AS task, a.attempt, a.state, a.ending
                            AND (h.event = 'attempt.' || a.ending OR h.event = 'task.' || a.ending)))
     OR (a.state = 'stopping'
         AND NOT EXISTS (SELECT FROM history h
-                         WHERE h.task_id = a.task_id AND h.attempt = a.attempt AND h.event = 'task.canceled'));
+                         WHERE h.task_id = a.task_id AND h.attempt = a.attempt
+                           AND h.event IN ('task.canceled', 'attempt.stopping')));
 
 -- name: nothing_stays_undelivered
 -- The sweep sends again after 2, 4, … 64 s; twice that without it means that the sweep does not run.
