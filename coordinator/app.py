@@ -21,7 +21,9 @@ import uvloop
 from fastapi import FastAPI
 
 from coordinator.api import create_app
-from coordinator.config import Identity, Settings
+from coordinator.api.door import Door
+from coordinator.config import Identity, Settings, is_loopback
+from coordinator.domain.access import Auth
 from coordinator.duties import canary, partitions, presence, resume, sweep
 from coordinator.duties.periodic import every
 from coordinator.handlers.gather import Gatherer
@@ -39,7 +41,9 @@ from coordinator.operations.writer import Writer
 from coordinator.storage.ear import PostgresEar
 from coordinator.storage.migrate import newest, revision
 from coordinator.storage.pool import open_pool
+from coordinator.storage.reading import Pool
 from coordinator.storage.store import PostgresStore
+from coordinator.storage.tokens import Tokens
 from coordinator.storage.views import Views
 from coordinator.telemetry import Telemetry, configure_logging
 from coordinator.transport import Broker, BrokerRefusedError, TopologyError, UndeliveredError
@@ -50,6 +54,8 @@ log = structlog.get_logger(__name__)
 SOFTWARE: Final = f"farmhand {version('farmhand')}"
 
 
+#: Connections for what people read.
+READERS: Final = 4
 #: Seconds after which the consumer of a queue that may well be empty is rebuilt all the same.
 QUIET_S: Final = 600.0
 
@@ -85,18 +91,21 @@ class Coordinator:
         except (BrokerRefusedError, TopologyError) as error:
             await pool.close()
             raise StartError(str(error)) from error
+        # What people read must never keep the writer from a connection.
+        reading = await open_pool(settings.database_url, most=READERS)
         ear, store = PostgresEar(pool), PostgresStore(pool)
         try:
-            await self._work(broker, ear, store, Views(pool))
+            await self._work(broker, ear, store, reading)
         finally:
             with contextlib.suppress(StoreUnavailableError):
                 await ear.gone(self.name)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(3):
-                    await pool.close()
+                    await asyncio.gather(pool.close(), reading.close())
             pool.terminate()
+            reading.terminate()
 
-    async def _work(self, broker: Broker, ear: PostgresEar, store: PostgresStore, views: Views) -> None:
+    async def _work(self, broker: Broker, ear: PostgresEar, store: PostgresStore, reading: Pool) -> None:
         settings, inbox, courier = self.settings, self.inbox, broker.courier
         shared = urlsplit(settings.amqp_url).username if settings.identity is Identity.SHARED else None
         identities = Identities(shared)
@@ -131,15 +140,17 @@ class Coordinator:
         archivist = partitions.Archivist(ear, settings.log_retention_days)
         resumer = resume.Resumer(inbox, ear)
         bird = canary.Canary(self.name, courier)
+        shelf = Tokens(reading)
         web = create_app(
-            views=views,
+            views=Views(reading),
             ask=desk.ask,
             health=health,
             telemetry=self.telemetry,
             blobs=settings.outputs_dir or platformdirs.user_data_path("farmhand") / "outputs",
             version=version("farmhand"),
             coordinator=self.name,
-            api_token=settings.api_token.get_secret_value() if settings.api_token else None,
+            tokens=shelf,
+            door=a_door(settings, shelf),
         )
         async with serving(web, settings), asyncio.TaskGroup() as group:
             road = group.create_task(broker.run())
@@ -163,6 +174,15 @@ class Coordinator:
                 part.cancel()
             await broker.close()
             await road
+
+
+def a_door(settings: Settings, shelf: Tokens) -> Door:
+    """Who is let in, as the settings say."""
+    exposed = not is_loopback(settings.http_host)
+    if settings.auth is Auth.OPEN and exposed:
+        log.warning("open_to_all", host=settings.http_host, hint="whoever reaches it can run programs: FARMHAND_AUTH")
+    token = settings.api_token.get_secret_value() if settings.api_token else None
+    return Door(shelf, bootstrap=token, auth=settings.auth, exposed=exposed)
 
 
 @contextlib.asynccontextmanager

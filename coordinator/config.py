@@ -1,11 +1,14 @@
 """The coordinator's settings: the environment (`FARMHAND_…`), read here and nowhere else."""
 
+import ipaddress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from coordinator.domain.access import Auth
 
 
 class Identity(StrEnum):
@@ -31,6 +34,7 @@ class Settings(BaseSettings):
     )
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8600
+    auth: Annotated[Auth, Field(description="whether calls need a token")] = Auth.AUTO
     api_token: SecretStr | None = None
     coordinator_id: str = ""
     identity: Identity = Identity.SHARED
@@ -40,3 +44,11 @@ class Settings(BaseSettings):
     log_retention_days: Annotated[int, Field(ge=1)] = 30
     log_level: str = "info"
     log_format: Annotated[str, Field(pattern="^(auto|json|console)$")] = "auto"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on *host*."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 
-from coordinator.api import farmwide, jobs, outputs, parked, problems, tasks, workers
+from coordinator.api import access, farmwide, jobs, outputs, parked, problems, tasks, workers
 from coordinator.api.blobs import Blobs
 from coordinator.api.document import document
+from coordinator.api.door import Door, Shelf
 from coordinator.api.farm import Ask, Farm
 from coordinator.api.guard import Guard
 from coordinator.api.reads import Reads
+from coordinator.api.roles import authorize
 from coordinator.telemetry import Telemetry
 
 
@@ -23,20 +25,23 @@ def create_app(  # noqa: PLR0913 - each part by its name
     blobs: Path,
     version: str,
     coordinator: str,
-    api_token: str | None = None,
+    tokens: Shelf | None = None,
+    door: Door | None = None,
 ) -> FastAPI:
     """The application.
 
-    *health* names what keeps this coordinator from its work; output files are kept below *blobs*.
+    *health* names what keeps this coordinator from its work; output files are kept below *blobs*; *door* lets callers
+    in (without one, all).
     """
     app = FastAPI(title="Farmhand", version=version, docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
-    app.state.farm = Farm(views, ask, health, telemetry, Blobs(blobs), version, coordinator)
-    v1 = APIRouter(prefix="/api/v1")
-    for module in (jobs, outputs, tasks, workers, parked, farmwide):
+    door = door or Door()
+    app.state.farm = Farm(views, ask, health, telemetry, Blobs(blobs), version, coordinator, door, tokens)
+    v1 = APIRouter(prefix="/api/v1", dependencies=[Depends(authorize)])
+    for module in (access, jobs, outputs, tasks, workers, parked, farmwide):
         v1.include_router(module.router)
     app.include_router(v1)
     app.include_router(farmwide.probes)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     problems.install(app)
-    app.add_middleware(Guard, token=api_token)
+    app.add_middleware(Guard, door=door)
     return app

@@ -7,8 +7,9 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from coordinator.api.roles import BELOW, needed
 from schemas.job import JobSpec
-from schemas.views import Labels, Problem, Reason, RequeueJob, StateWish
+from schemas.views import Labels, Problem, Reason, RequeueJob, StateWish, TokenWish
 
 _REF = "#/components/schemas/{model}"
 
@@ -23,12 +24,16 @@ def document(app: FastAPI) -> dict[str, Any]:
     """The document of *app*, made once."""
     if app.openapi_schema is None:
         made = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        models = (JobSpec, Labels, Problem, Reason, RequeueJob, StateWish)
+        models = (JobSpec, Labels, Problem, Reason, RequeueJob, StateWish, TokenWish)
         _, ours = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
         made.setdefault("components", {}).setdefault("schemas", {}).update(ours["$defs"])
         content = {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}
-        for path in made["paths"].values():
-            for operation in path.values():
+        made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        for route, path in made["paths"].items():
+            for method, operation in path.items():
+                if route.startswith(BELOW):
+                    operation["security"] = [{"token": []}]
+                    operation["x-farmhand-role"] = needed(method.upper(), route).value
                 operation["responses"].pop("422", None)
                 operation["responses"]["default"] = {"description": "a problem", "content": content}
         app.openapi_schema = made

@@ -8,7 +8,9 @@ from typing import Annotated, Protocol, TypeVar
 from fastapi import Depends, Header, Request
 
 from coordinator.api.blobs import Blobs
+from coordinator.api.door import Door, Shelf
 from coordinator.api.reads import Reads
+from coordinator.domain.access import Caller
 from coordinator.operations import requests
 from coordinator.operations.requests import UnavailableError
 from coordinator.telemetry import Telemetry
@@ -17,6 +19,7 @@ A = TypeVar("A")
 
 #: The writer answers within this many seconds, or the caller is told that it is not known yet.
 ANSWER_S = 60.0
+_LONGEST_ACTOR = 200
 
 
 class Ask(Protocol):
@@ -37,6 +40,8 @@ class Farm:
     blobs: Blobs
     version: str
     coordinator: str
+    door: Door = field(default_factory=Door)
+    shelf: Shelf | None = None
     #: Few large bodies are taken in at once, so that memory is bounded.
     large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))
@@ -58,14 +63,25 @@ def farm_of(request: Request) -> Farm:
     return farm
 
 
+def caller_of(request: Request) -> Caller:
+    """Who was let in."""
+    caller: Caller = request.state.caller
+    return caller
+
+
 def actor_of(
     request: Request,
     x_farmhand_actor: Annotated[str | None, Header(description="who asks, for the story: user@host")] = None,
 ) -> str:
-    """Who asks, in their own words (UTF-8 in the header), else where the call came from."""
+    """Who asks: the token's name, with what the header says of itself after it; where the farm is open, what the header
+    says (UTF-8), else where the call came from."""
+    said = (x_farmhand_actor or "").encode("latin-1", "replace").decode("utf-8", "replace")
+    said = "".join(c for c in said if c.isprintable()).strip()
+    name = caller_of(request).name
+    if name is not None:
+        return f"{name} ({said[: _LONGEST_ACTOR - len(name) - 3]})" if said else name
     if x_farmhand_actor and x_farmhand_actor.strip():
-        said = x_farmhand_actor.encode("latin-1", "replace").decode("utf-8", "replace")
-        return "".join(c for c in said if c.isprintable()).strip()[:200] or "unnamed"
+        return said[:_LONGEST_ACTOR] or "unnamed"
     return f"http@{request.client.host}" if request.client else "http"
 
 

@@ -65,7 +65,8 @@ class Session:
             settings = ClientSettings()
         except ValidationError as error:
             raise CommandError(faults(error)) from None
-        return FarmhandClient(self._url or settings.url, token=settings.token(), actor=settings.actor)
+        url = self._url or settings.url
+        return FarmhandClient(url, token=settings.token(url), actor=settings.actor)
 
     def close(self) -> None:
         """Close the client, if there is one."""

@@ -42,17 +42,18 @@ def up(
     Examples:
       farmhand up
       farmhand up --agents 2 --slots 4 --data-dir /srv/farm
-      FARMHAND_API_TOKEN=... farmhand up --http 0.0.0.0:8600
+      farmhand up --http 0.0.0.0:8600
     """
     host, port = _place(http)
     _need(coordinator=_COORDINATOR)
 
-    from coordinator.local import interrupt, services  # noqa: PLC0415 - needs the extra
+    from coordinator.client.config import default_directory  # noqa: PLC0415 - when needed
+    from coordinator.local import interrupt  # noqa: PLC0415 - needs the extra
     from coordinator.local import up as farm  # noqa: PLC0415
     from coordinator.local.errors import LocalServiceError  # noqa: PLC0415
 
     options = farm.Options(
-        data_dir=(data_dir or services.default_directory()).expanduser().absolute(),
+        data_dir=(data_dir or default_directory()).expanduser().absolute(),
         agents=agents,
         slots=slots or max((os.cpu_count() or 1) // max(agents, 1), 1),
         http_host=host,

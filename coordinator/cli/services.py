@@ -72,24 +72,36 @@ def agent(context: typer.Context) -> None:
 def migrate(session: Session) -> None:
     """Bring the database to the schema of this release. Safe to run twice, and by several at once.
 
+    Where no admin's token can be used, one is made and printed, this once: unless FARMHAND_API_TOKEN is one already, or
+    FARMHAND_AUTH=open.
+
     Examples:
       FARMHAND_DATABASE_URL=postgresql://farmhand@db/farmhand farmhand migrate
     """
-    url = settings().database_url
+    given = settings()
+    url = given.database_url
     import asyncio  # noqa: PLC0415 - slow to import, and help does not need it
 
-    from coordinator.storage.migrate import migrate as run  # noqa: PLC0415 - needs the extra
+    from coordinator.domain.access import Auth  # noqa: PLC0415
+    from coordinator.storage.first_tokens import first_admin  # noqa: PLC0415 - needs the extra
+    from coordinator.storage.migrate import migrate as run  # noqa: PLC0415
 
     try:
         before, after = asyncio.run(run(url))
+        wanted = given.api_token is None and given.auth is not Auth.OPEN
+        made = asyncio.run(first_admin(url, "farmhand migrate")) if wanted else None
     except (OSError, ValueError) as error:
         fail(f"cannot migrate {mask(url)}: {error}", ExitCode.UNREACHABLE)
     except Exception as error:  # noqa: BLE001 - the driver's own, which only storage knows
         fail(f"cannot migrate {mask(url)}: {' '.join(str(error).split())[:300]}", ExitCode.UNREACHABLE)
     if session.json:
-        show_json({"before": before, "after": after})
-    else:
-        say(f"the database has schema {after}" + ("" if before == after else f" now, before it had {before or 'none'}"))
+        token = {"name": made[0], "role": "admin", "token": made[1]} if made else None
+        show_json({"before": before, "after": after, "token": token})
+        return
+    say(f"the database has schema {after}" + ("" if before == after else f" now, before it had {before or 'none'}"))
+    if made:
+        say(f"an admin's API token, {made[0]!r}, shown this once; with it, farmhand access makes others:")
+        write(made[1])
 
 
 def check(session: Session) -> None:

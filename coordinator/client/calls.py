@@ -6,6 +6,7 @@ Ids are checked by the coordinator. `limit` is the size of a page, `before` and 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
+from schemas.roles import Role
 from schemas.views import (
     Changed,
     Entry,
@@ -20,6 +22,7 @@ from schemas.views import (
     JobDetail,
     JobView,
     LogPart,
+    NewTokenView,
     Page,
     ParkedDetail,
     ParkedView,
@@ -27,6 +30,8 @@ from schemas.views import (
     Submitted,
     TaskDetail,
     TaskView,
+    TokenView,
+    TokenWish,
     WorkerDetail,
     WorkerView,
 )
@@ -214,6 +219,25 @@ def replay_parked(parked: int) -> Call[Changed]:
 def drop_parked(parked: int) -> Call[Changed]:
     """Put a parked message aside for good."""
     return _change(f"parked/{parked}/drop")
+
+
+# --- access ------------------------------------------------------------------------------------------------
+
+
+def tokens(*, revoked: bool = False) -> Call[Page[TokenView]]:
+    """API tokens by name, without the secrets."""
+    return _get("access", Page[TokenView], revoked=revoked)
+
+
+def create_token(name: str, role: str, *, expires_at: datetime | None = None) -> Call[NewTokenView]:
+    """Make a token for viewers, submitters, operators, admins or agents; the answer is the only one that shows it."""
+    wish = TokenWish(name=name, role=Role(role), expires_at=expires_at)
+    return Call("POST", "access", partial(_model, NewTokenView), body=wish.model_dump_json().encode())
+
+
+def revoke_token(name: str) -> Call[Changed]:
+    """Accept it no longer."""
+    return Call("DELETE", f"access/{_part(name)}", partial(_model, Changed))
 
 
 def info() -> Call[FarmInfo]:

@@ -204,6 +204,9 @@ class FarmhandClient:
     replay_parked = _sync(calls.replay_parked)
     drop_parked = _sync(calls.drop_parked)
     info = _sync(calls.info)
+    tokens = _sync(calls.tokens)
+    create_token = _sync(calls.create_token)
+    revoke_token = _sync(calls.revoke_token)
 
 
 class AsyncFarmhandClient:
@@ -295,3 +298,6 @@ class AsyncFarmhandClient:
     replay_parked = _async(calls.replay_parked)
     drop_parked = _async(calls.drop_parked)
     info = _async(calls.info)
+    tokens = _async(calls.tokens)
+    create_token = _async(calls.create_token)
+    revoke_token = _async(calls.revoke_token)

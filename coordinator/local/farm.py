@@ -15,12 +15,15 @@ from typing import Final, Self
 import httpx
 
 from coordinator.client import AsyncFarmhandClient, FarmhandError
+from coordinator.client.config import ADMIN_TOKEN
 from coordinator.local.directory import Directory
 from coordinator.local.part import Part, PartError
 from coordinator.local.plan import Places, Plan, a_coordinator, an_agent, reachable
 from coordinator.local.rabbitmq import EVENT_EXCHANGE, MANAGEMENT
 from coordinator.local.services import Services, Wanted
+from coordinator.local.tokens import AGENTS_TOKEN, kept_token
 from coordinator.storage.migrate import migrate
+from schemas.roles import Role
 from schemas.views import Connection
 
 _READY_S: Final = 60.0
@@ -45,6 +48,8 @@ class LocalFarm:
         self.coordinators: dict[str, Part] = {}
         self.agents: dict[str, Part] = {}
         self._urls: dict[str, str] = {}
+        self._token = self.plan.settings.get("FARMHAND_API_TOKEN")
+        self._agents_token: str | None = None
 
     @property
     def path(self) -> Path:
@@ -87,7 +92,7 @@ class LocalFarm:
         """A client of *coordinator*, without a name of the first that runs; close it."""
         running = (name for name, part in self.coordinators.items() if part.running)
         url = self._urls[coordinator or next(running, "coordinator-1")]
-        return AsyncFarmhandClient(url, token=self.plan.settings.get("FARMHAND_API_TOKEN"))
+        return AsyncFarmhandClient(url, token=self._token)
 
     async def start(self) -> None:
         """Start everything; returns when every coordinator answers and every agent is online.
@@ -106,6 +111,8 @@ class LocalFarm:
             await self._start_services()
             self._say("RabbitMQ and Postgres answer")
             await migrate(self.services.database_url)
+            if self.plan.closed:
+                await self._close()
             names = [self._new_coordinator() for _ in range(self.plan.coordinators)]
             agents = [self._new_agent(None, None) for _ in range(self.plan.agents)]
             await asyncio.gather(*(self.wait_healthy(name) for name in names))
@@ -236,7 +243,13 @@ class LocalFarm:
         return name
 
     def _places(self) -> Places:
-        return Places(self.path, self.published, self.services.database_url, self.services.amqp_url)
+        return Places(self.path, self.published, self.services.database_url, self.services.amqp_url, self._agents_token)
+
+    async def _close(self) -> None:
+        """Have a token for the farm's owner, beside its URL, and one for its agents: both for the owner's eyes only."""
+        url = self.services.database_url
+        self._token = await kept_token(self.path / ADMIN_TOKEN, url, "local", Role.ADMIN, self.url)
+        self._agents_token = await kept_token(self.path / AGENTS_TOKEN, url, "local-agents", Role.AGENT)
 
     async def _start_services(self) -> None:
         starting = asyncio.create_task(asyncio.to_thread(self.services.start))

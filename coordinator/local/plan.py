@@ -20,9 +20,10 @@ _AGENT: Final = (sys.executable, "-P", "-c", "from worker_agent.cli import main;
 class Plan:
     """What kind of farm. `directory` keeps everything; None is a temporary one.
 
-    `drain_s` is how long agents may finish what they run when the farm stops, before they hand it back.
-    `published` is where promoted outputs go, if not into the farm's directory. `settings` are further settings of the
-    coordinators and `agent_settings` of the agents, as environment variables.
+    `drain_s` is how long agents may finish what they run when the farm stops, before they hand it back. `closed`: calls
+    need a token; the farm has one for its owner and one for its agents. `published` is where promoted outputs go, if
+    not into the farm's directory. `settings` are further settings of the coordinators and `agent_settings` of the
+    agents, as environment variables.
     """
 
     agents: int = 3
@@ -35,6 +36,7 @@ class Plan:
     queues: Sequence[str] = ("default",)
     drain_s: float = 0
     durable: bool = True
+    closed: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
     agent_settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,6 +49,7 @@ class Places:
     published: Path
     database_url: str
     amqp_url: str
+    agents_token: str | None = None
 
     @property
     def outputs(self) -> Path:
@@ -97,7 +100,7 @@ def an_agent(name: str, plan: Plan, places: Places, slots: int, coordinator_url:
         # Not on the command line: everybody on the machine can read that.
         "FARMHAND_AGENT_AMQP_URL": places.amqp_url,
     }
-    if token := plan.settings.get("FARMHAND_API_TOKEN"):
+    if token := places.agents_token or plan.settings.get("FARMHAND_API_TOKEN"):
         settings["FARMHAND_AGENT_COORDINATOR_TOKEN"] = token
     return Part(name, argv, {**_inherited(), **settings}, places.logs)
 

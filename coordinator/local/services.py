@@ -5,15 +5,12 @@ an engine answers; packages unpacked into a cache directory. A server that was g
 """
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
-
-import platformdirs
 
 from coordinator.local import binaries, containers
 from coordinator.local.directory import Directory
@@ -242,11 +239,6 @@ class Services:
         if self._directory:
             self._directory.close()
             self._directory = None
-
-
-def default_directory() -> Path:
-    """Where `farmhand up` keeps its data: as root where other accounts may pass, for Postgres is not run by root."""
-    return Path("/var/lib/farmhand") if os.geteuid() == 0 else platformdirs.user_data_path("farmhand")
 
 
 def _ours(server: Server | None) -> Server:

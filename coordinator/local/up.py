@@ -1,14 +1,15 @@
 """A farm on this machine for real use: it keeps its data, and starts again what ends by itself."""
 
 import asyncio
-import ipaddress
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
-from coordinator.config import Settings
+from coordinator.client.config import ADMIN_TOKEN, default_directory
+from coordinator.config import Settings, is_loopback
+from coordinator.domain.access import Auth
 from coordinator.local.errors import LocalServiceError
 from coordinator.local.farm import LocalFarm
 from coordinator.local.part import Part
@@ -59,10 +60,11 @@ async def run(options: Options, say: Say) -> int:
         LocalServiceError: it does not start; nothing is left running.
     """
     settings = _given_settings()
-    if not _is_loopback(options.http_host) and "FARMHAND_API_TOKEN" not in settings:
+    is_open = settings.get("FARMHAND_AUTH") == Auth.OPEN
+    if is_open and not is_loopback(options.http_host):
         raise LocalServiceError(
             f"{options.http_host} can be reached from other machines, and whoever reaches it can run programs here: "
-            "set FARMHAND_API_TOKEN to a secret first"
+            "do not set FARMHAND_AUTH=open"
         )
     plan = Plan(
         agents=options.agents,
@@ -71,6 +73,7 @@ async def run(options: Options, say: Say) -> int:
         http_host=options.http_host,
         http_port=options.http_port,
         drain_s=_DRAIN_S,
+        closed=not is_open,
         settings=settings,
         agent_settings={"FARMHAND_AGENT_CAN_RESTART": "true"},
     )
@@ -91,7 +94,9 @@ async def run(options: Options, say: Say) -> int:
 def where_things_are(farm: LocalFarm) -> list[str]:
     """What a person needs to know of a farm that has just started."""
     plan = farm.plan
-    place = "" if farm.url == f"http://{LOOPBACK}:{DEFAULT_PORT}" else f"FARMHAND_URL={farm.url} "
+    token = farm.path / ADMIN_TOKEN
+    place = f"FARMHAND_API_TOKEN_FILE={token} " if plan.closed and farm.path != default_directory() else ""
+    place += "" if farm.url == f"http://{LOOPBACK}:{DEFAULT_PORT}" else f"FARMHAND_URL={farm.url} "
     return [
         "",
         f"The farm is up: {farm.url}",
@@ -102,6 +107,7 @@ def where_things_are(farm: LocalFarm) -> list[str]:
         f"  database  {_without_password(farm.services.database_url)}",
         f"  broker    {_without_password(farm.services.amqp_url)}",
         f"  (passwords: {farm.path / 'services' / 'services.json'})",
+        *([f"  token     {token} (an admin's; commands of this user here find it)"] if plan.closed else []),
         "",
         "Next, in another terminal:",
         f"  {place}farmhand workers",
@@ -174,13 +180,6 @@ def _given_settings() -> dict[str, str]:
     if settings.api_token is not None:
         given["api_token"] = settings.api_token.get_secret_value()
     return {f"FARMHAND_{name.upper()}": str(value) for name, value in given.items()}
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _without_password(url: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from coordinator.domain import attempt as attempts
 from coordinator.domain import task as tasks
+from coordinator.domain.access import Token
 from coordinator.domain.attempt import Attempt, AttemptEvent, AttemptState, Ending
 from coordinator.domain.job import JOB_FINISHED, Job, state_of
 from coordinator.domain.outcome import Refused
@@ -58,6 +59,8 @@ class Wanted:
     silent: bool = False
     parked: set[int] = field(default_factory=set)
     duties: set[str] = field(default_factory=set)
+    #: Names of API tokens that are not revoked.
+    tokens: set[str] = field(default_factory=set)
 
 
 class Entry(NamedTuple):
@@ -87,6 +90,14 @@ class ParkedMessage(NamedTuple):
     id: int
     state: str
     delivery: Delivery
+
+
+class NewToken(NamedTuple):
+    """An API token to be kept, and who made it (and revoked it at once)."""
+
+    token: Token
+    created_by: str
+    revoked_by: str | None = None
 
 
 @dataclass(slots=True)
@@ -125,6 +136,7 @@ class Ledger:
         self.known_kinds: frozenset[str] = frozenset()
         self.parked: dict[int, ParkedMessage] = {}
         self.duties: dict[str, datetime] = {}
+        self.tokens: dict[str, Token] = {}
         # what changed
         self.dirty_workers: set[str] = set()
         self.new_workers: set[str] = set()
@@ -142,6 +154,9 @@ class Ledger:
         self.parkings: list[Parking] = []
         self.closed_parked: list[tuple[int, str, str]] = []
         self.duties_run: set[str] = set()
+        #: By prefix; revoked ones with who did it.
+        self.new_tokens: dict[str, NewToken] = {}
+        self.revoked_tokens: dict[str, str] = {}
         # what follows
         self.capacity_at: set[str] = set()
         self.work_appeared = False
@@ -291,6 +306,10 @@ class Ledger:
     def note_job(self, event: str, job: int, *, actor: str | None = None, detail: dict[str, Any] | None = None) -> None:
         """A row in the job's story."""
         self.history.append(Entry(event, job, None, None, None, actor, detail))
+
+    def note_farm(self, event: str, *, actor: str | None = None, detail: dict[str, Any] | None = None) -> None:
+        """A row about the farm as a whole."""
+        self.history.append(Entry(event, None, None, None, None, actor, detail))
 
     # --- at the end ----------------------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from coordinator.domain.task import TaskState
-from coordinator.operations import duties, jobs, states, tasks, workers
+from coordinator.operations import access, duties, jobs, states, tasks, workers
+from coordinator.operations.access import CreateToken, RevokeToken
 from coordinator.operations.ledger import Ledger, ParkedMessage, Parking, Wanted
 from coordinator.operations.requests import (
     CancelJob,
@@ -255,4 +256,6 @@ OPERATIONS: Final[Mapping[type, Operation]] = {
     Replay: Operation(_want_replay, _replay),
     DropParked: Operation(lambda wanted, r: wanted.parked.add(r.parked), _drop),
     RecordOutput: Operation(lambda wanted, r: wanted.attempts.add((r.task, r.attempt)), _record_output),
+    CreateToken: Operation(lambda wanted, r: wanted.tokens.add(r.name), access.create),
+    RevokeToken: Operation(lambda wanted, r: wanted.tokens.add(r.name), access.revoke),
 }

@@ -8,7 +8,7 @@ import asyncpg
 
 from coordinator.domain.task import TaskState
 from coordinator.operations.ledger import Ledger
-from coordinator.storage import rows
+from coordinator.storage import rows, tokens
 from coordinator.storage.queries import load
 
 SAVE = load("save")
@@ -73,6 +73,8 @@ async def finish(connection: asyncpg.Connection, ledger: Ledger) -> None:
         await connection.execute(SAVE["close_parked"], ledger.now, *_columns(3, ledger.closed_parked))
     if ledger.duties_run:
         await connection.execute(SAVE["duties"], ledger.now, sorted(ledger.duties_run))
+    if ledger.new_tokens or ledger.revoked_tokens:
+        await tokens.save(connection, ledger)
     if ledger.history:
         now = ledger.now
         await connection.copy_records_to_table(

@@ -16,7 +16,7 @@ from coordinator.operations.jobs import SLICE, Draft, Growing, Grown
 from coordinator.operations.ledger import Dependent, GroupRow, Ledger, ParkedMessage, Wanted
 from coordinator.operations.ports import Delivery
 from coordinator.operations.store import Order
-from coordinator.storage import growing, rows, saving
+from coordinator.storage import growing, rows, saving, tokens
 from coordinator.storage.queries import load
 
 LOAD: Final = load("load")
@@ -74,6 +74,8 @@ class PostgresTransaction:
         if wanted.parked:
             for row in await self._fetch("parked", list(wanted.parked)):
                 ledger.parked[row["id"]] = _parked(row)
+        if wanted.tokens:
+            ledger.tokens = await tokens.live(self._connection, wanted.tokens)
         if wanted.duties:
             ledger.duties = {
                 row["name"]: row["last_run_at"] for row in await self._fetch("duties", list(wanted.duties))

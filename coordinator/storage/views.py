@@ -7,16 +7,14 @@ database that cannot answer is an `UnavailableError`, never a driver's exception
 import base64
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import date
-from typing import Final, TypeAlias
+from typing import Final
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
-from coordinator.operations.requests import NotFoundError, UnavailableError
+from coordinator.operations.requests import NotFoundError
 from coordinator.storage import queries, shown, waiting
-from coordinator.storage.pool import TROUBLE
+from coordinator.storage.reading import Connection, Reader
 from schemas.base import MAX_INT
 from schemas.views import (
     AttemptView,
@@ -43,20 +41,13 @@ from schemas.views import (
 )
 
 _SQL: Final = queries.load("views")
-_ACQUIRE_S: Final = 5.0
-_ANSWER_S: Final = 10.0
 _UNFINISHED: Final = frozenset({"active", "canceling"})
 
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
-
-class Views:
+class Views(Reader):
     """The farm, as it is read."""
 
-    def __init__(self, pool: Pool) -> None:
-        """Read through *pool*, which belongs to the caller."""
-        self._pool = pool
+    _SQL = _SQL
 
     # --- jobs ----------------------------------------------------------------------------------------------
 
@@ -287,31 +278,6 @@ class Views:
             tasks=tasks,
             parked={row["reason"]: row["messages"] for row in parked},
         )
-
-    # --- the database --------------------------------------------------------------------------------------
-
-    async def _fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
-        async with self._connection() as connection:
-            return await connection.fetch(_SQL[name], *arguments, timeout=_ANSWER_S)
-
-    async def _fetchrow(self, name: str, *arguments: object) -> asyncpg.Record | None:
-        async with self._connection() as connection:
-            return await connection.fetchrow(_SQL[name], *arguments, timeout=_ANSWER_S)
-
-    @asynccontextmanager
-    async def _snapshot(self) -> AsyncIterator[Connection]:
-        async with self._connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-            yield connection
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        try:
-            async with self._pool.acquire(timeout=_ACQUIRE_S) as connection:
-                yield connection
-        except (asyncpg.QueryCanceledError, TimeoutError):
-            raise UnavailableError("the database did not answer in time: try again") from None
-        except TROUBLE:
-            raise UnavailableError("the database cannot be reached: try again") from None
 
 
 async def _why(connection: Connection, task: asyncpg.Record, attempts: list[asyncpg.Record]) -> Waiting | None:

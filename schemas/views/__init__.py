@@ -4,6 +4,7 @@ Instants are aware UTC, durations seconds, sizes bytes. A client ignores fields 
 coordinator may say more.
 """
 
+from schemas.views.access import NewTokenView, TokenView, TokenWish
 from schemas.views.base import Changed, Entry, Page, Problem, Submitted, View
 from schemas.views.farm import CoordinatorView, FarmInfo, Numbers, ParkedDetail, ParkedState, ParkedView, WorkerCount
 from schemas.views.jobs import (
@@ -45,6 +46,7 @@ __all__ = [
     "Labels",
     "LogPart",
     "LogSpan",
+    "NewTokenView",
     "Numbers",
     "OutputView",
     "Page",
@@ -61,6 +63,8 @@ __all__ = [
     "TaskDetail",
     "TaskState",
     "TaskView",
+    "TokenView",
+    "TokenWish",
     "View",
     "Waiting",
     "WaitingClass",

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from coordinator.client import FarmhandClient
+from coordinator.client import FarmhandClient, FarmhandError
 from coordinator.local.ports import free_port
 from schemas.job import Array, CommandSpec, JobSpec, TaskSpec
 from schemas.views import JobState
@@ -54,6 +54,14 @@ def read_until(up: subprocess.Popen[str], words: str) -> str:
     raise AssertionError(f"it ended without saying {words!r}:\n{said}")
 
 
+def our_client(place: Path, port: int, said: str) -> FarmhandClient:
+    """A client with the token of the farm's owner, as *said*."""
+    assert f"FARMHAND_API_TOKEN_FILE={place}/data/admin-token FARMHAND_URL=" in said
+    token, url = (place / "data" / "admin-token").read_text().split()
+    assert url == f"http://127.0.0.1:{port}"
+    return FarmhandClient(url, token=token)
+
+
 def refused(up: subprocess.Popen[str]) -> str:
     """The words with which it ended as a service that cannot be reached."""
     said, _ = up.communicate()
@@ -73,8 +81,11 @@ def naps(count: int) -> JobSpec:
 
 def test_a_farm_survives_a_dead_agent_and_its_own_restart(place: Path, watch: Watch) -> None:
     port = free_port()
-    with running_up(place, port) as up, FarmhandClient(f"http://127.0.0.1:{port}") as farm:
-        said = read_until(up, "Ctrl-C")
+    with running_up(place, port) as up, our_client(place, port, said := read_until(up, "Ctrl-C")) as farm:
+        assert (place / "data" / "admin-token").stat().st_mode & 0o777 == 0o600
+        stranger = FarmhandClient(f"http://127.0.0.1:{port}", token="fht_0123456789ab_" + "0" * 64)
+        with stranger, pytest.raises(FarmhandError, match="the API token is wrong"):
+            stranger.jobs()
         assert f"http://127.0.0.1:{port} farmhand workers" in said
         assert "farmhand submit" in said
 
@@ -94,8 +105,7 @@ def test_a_farm_survives_a_dead_agent_and_its_own_restart(place: Path, watch: Wa
     assert up.returncode == 0
     assert watch.still_running() == []
 
-    with running_up(place, port) as up, FarmhandClient(f"http://127.0.0.1:{port}") as farm:
-        read_until(up, "Ctrl-C")
+    with running_up(place, port) as up, our_client(place, port, read_until(up, "Ctrl-C")) as farm:
         assert farm.job(job).counts.completed == 12
         *_, last = farm.watch(farm.submit(naps(1)).job)
         assert last.state is JobState.COMPLETED
@@ -115,6 +125,7 @@ def test_a_place_that_cannot_be_is_a_wrong_word(place: Path, http: str) -> None:
     assert len(said.splitlines()) == 1
 
 
-def test_a_farm_that_others_can_reach_needs_a_token(place: Path, watch: Watch) -> None:
-    assert "FARMHAND_API_TOKEN" in refused(start_up(place, free_port(), f"--http=0.0.0.0:{free_port()}"))
+def test_a_farm_that_others_can_reach_is_never_open(place: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARMHAND_AUTH", "open")
+    assert "FARMHAND_AUTH" in refused(start_up(place, free_port(), f"--http=0.0.0.0:{free_port()}"))
     assert watch.still_running() == []

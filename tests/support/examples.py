@@ -2,6 +2,7 @@
 
 A page's blocks of code with the language `console` are run in order: each line that begins with `$ ` is a command line
 of `farmhand` (a trailing `# exit 3` is its expected exit code, else 0), the lines after it are what it must print.
+`NAME=value` before a command is its environment, and `$ NAME=$(farmhand …)` keeps what it prints for `$NAME`.
 `...` in a line stands for anything, a line of `...` alone for any lines; blanks count as one. A block whose language is
 followed by a file name (```` ```yaml shot.yaml ````) is that file. A line `<!-- farm: agents=2 slots=1 -->` says on
 what farm the page's examples run; other words there are settings of the coordinator.
@@ -15,6 +16,7 @@ from typing import Final
 
 _BLOCK: Final = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FARM: Final = re.compile(r"^<!-- farm: (.*) -->$", re.MULTILINE)
+_KEEPING: Final = re.compile(r"(\w+)=\$\((.*)\)")
 _EXIT: Final = re.compile(r"\s+# exit (\d+)$")
 
 
@@ -25,6 +27,9 @@ class Typed:
     words: list[str]
     code: int
     shown: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    #: Under which name what it prints is kept.
+    kept_as: str | None = None
 
     def differs(self, code: int, output: str, errors: str) -> str | None:
         """What is wrong with the *output* and exit *code* of a run, None when it is as shown; *errors* only explain."""
@@ -69,10 +74,12 @@ def _session(body: str) -> list[Typed]:
     for line in body.splitlines():
         if line.startswith("$ "):
             code = _EXIT.search(line)
-            words = shlex.split(_EXIT.sub("", line[2:]))
-            if words[0] != "farmhand":
-                raise ValueError(f"only farmhand can be run here: {line}")
-            typed.append(Typed(words[1:], int(code[1]) if code else 0, []))
+            text = _EXIT.sub("", line[2:])
+            keeping = _KEEPING.fullmatch(text)
+            words = shlex.split(keeping[2] if keeping else text)
+            environment = dict(word.split("=", 1) for word in words[: words.index("farmhand")])
+            words = words[len(environment) + 1 :]
+            typed.append(Typed(words, int(code[1]) if code else 0, [], environment, keeping[1] if keeping else None))
         else:
             typed[-1].shown.append(" ".join(line.split()))
     return typed

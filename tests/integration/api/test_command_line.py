@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from coordinator.api import create_app
+from coordinator.api.door import Door
 from coordinator.cli.program import run
 from coordinator.operations import requests
 from coordinator.storage.views import Views
@@ -293,7 +294,7 @@ async def test_a_token_is_asked_for_and_read_from_its_file(
 ) -> None:
     app = create_app(
         views=views, ask=inbox.ask, health=list, telemetry=Telemetry("1"), blobs=tmp_path, version="1",
-        coordinator="c1", api_token="hush",
+        coordinator="c1", door=Door(bootstrap="hush"),
     )  # fmt: skip
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     async with serving(app) as url:

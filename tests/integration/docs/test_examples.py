@@ -47,8 +47,15 @@ async def test_the_example_of_a_page_does_what_it_shows(
             }
             await stack.enter_async_context(agents.running(config.load(None, fields)))
         await farm.until("SELECT count(*) = $1 FROM workers WHERE connection = 'online'", page.agents)
+        kept: dict[str, str] = {}
         for typed in page.typed:
             capfd.readouterr()
-            code = await asyncio.to_thread(run, typed.words)
-            wrong = typed.differs(code, *capfd.readouterr())
+            with monkeypatch.context() as environment:
+                for name, value in typed.environment.items():
+                    environment.setenv(name, kept[value[1:]] if value.startswith("$") else value)
+                code = await asyncio.to_thread(run, typed.words)
+            output, errors = capfd.readouterr()
+            if typed.kept_as:
+                kept[typed.kept_as], output = output.strip(), ""
+            wrong = typed.differs(code, output, errors)
             assert wrong is None, wrong

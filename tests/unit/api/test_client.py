@@ -144,3 +144,17 @@ def test_the_token_comes_from_the_environment_then_from_its_file(
     (tmp_path / "farmhand").mkdir()
     file.rename(tmp_path / "farmhand" / "token")
     assert ClientSettings().token() == "filed"
+
+
+def test_the_token_of_this_machines_farm_goes_to_that_farm_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coordinator.client.config.default_directory", lambda: tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "admin-token").write_text("local\nhttp://127.0.0.1:8600\n")
+    assert ClientSettings().token() == "local"
+    assert ClientSettings().token("http://127.0.0.1:8600/") == "local"
+    assert ClientSettings().token("http://127.0.0.1:8601") is None
+    assert ClientSettings(url="http://farm.example").token() is None
+    monkeypatch.setenv("FARMHAND_API_TOKEN", "given")
+    assert ClientSettings().token() == "given"

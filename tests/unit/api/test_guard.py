@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from fastapi import FastAPI
 
+from coordinator.api.door import Door
 from coordinator.api.guard import is_private_host
 from tests.unit.api.conftest import Inbox, client
 
@@ -16,7 +17,7 @@ async def test_with_a_token_every_other_call_is_refused(
     make_app: Callable[..., FastAPI], inbox: Inbox, header: str | None
 ) -> None:
     headers = {} if header is None else {"Authorization": header}
-    async with client(make_app(api_token="hush")) as http:
+    async with client(make_app(door=Door(bootstrap="hush"))) as http:
         change = await http.post(CANCEL, headers=headers)
         unknown = await http.get("/api/v1/nothing", headers=headers)
         document = await http.get("/api/v1/openapi.json", headers=headers)
@@ -30,7 +31,7 @@ async def test_with_a_token_every_other_call_is_refused(
 async def test_with_the_token_calls_are_carried_out_and_probes_need_none(
     make_app: Callable[..., FastAPI], inbox: Inbox
 ) -> None:
-    async with client(make_app(api_token="hush")) as http:
+    async with client(make_app(door=Door(bootstrap="hush"))) as http:
         assert (await http.post(CANCEL, headers={"Authorization": "Bearer hush"})).status_code == 200
         assert (await http.get("/healthz")).status_code == 200
     assert len(inbox.asked) == 1
@@ -65,7 +66,7 @@ async def test_our_own_pages_and_programs_can(make_app: Callable[..., FastAPI], 
 async def test_without_a_token_public_names_are_no_hosts(make_app: Callable[..., FastAPI]) -> None:
     async with client(make_app(), "http://attacker.example") as http:
         assert (await http.get("/healthz")).status_code == 421
-    async with client(make_app(api_token="hush"), "http://farm.studio.example") as http:
+    async with client(make_app(door=Door(bootstrap="hush")), "http://farm.studio.example") as http:
         assert (await http.get("/healthz")).status_code == 200
 
 

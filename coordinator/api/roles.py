@@ -1,0 +1,69 @@
+"""What each route needs, on one screen. A route that is not here is for admins only; a test fails until it is here."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from fastapi import Request
+
+from coordinator.api.farm import caller_of
+from coordinator.api.problems import ProblemError
+from coordinator.domain.access import allows
+from schemas.roles import Role
+
+_V, _S, _O, _A = Role.VIEWER, Role.SUBMITTER, Role.OPERATOR, Role.ADMIN
+
+#: (method, path below /api/v1) -> the least role.
+NEEDS: Final[Mapping[tuple[str, str], Role]] = {
+    ("GET", "/info"): _V,
+    ("GET", "/queues"): _V,
+    # jobs and tasks
+    ("GET", "/jobs"): _V,
+    ("POST", "/jobs"): _S,
+    ("GET", "/jobs/{job}"): _V,
+    ("GET", "/jobs/{job}/tasks"): _V,
+    ("GET", "/jobs/{job}/story"): _V,
+    ("POST", "/jobs/{job}/cancel"): _S,
+    ("POST", "/jobs/{job}/requeue"): _S,
+    ("GET", "/tasks/{task}"): _V,
+    ("GET", "/tasks/{task}/log"): _V,
+    ("GET", "/tasks/{task}/story"): _V,
+    ("POST", "/tasks/{task}/cancel"): _S,
+    ("POST", "/tasks/{task}/requeue"): _S,
+    ("GET", "/tasks/{task}/attempts/{attempt}/outputs/{name}"): _V,
+    ("PUT", "/tasks/{task}/attempts/{attempt}/outputs/{name}"): Role.AGENT,
+    # workers
+    ("GET", "/workers"): _V,
+    ("GET", "/workers/{worker}"): _V,
+    ("GET", "/workers/{worker}/story"): _V,
+    ("POST", "/workers/{worker}/state"): _O,
+    ("PUT", "/workers/{worker}/labels"): _O,
+    # parked messages
+    ("GET", "/parked"): _V,
+    ("GET", "/parked/{parked}"): _V,
+    ("POST", "/parked/{parked}/replay"): _O,
+    ("POST", "/parked/{parked}/drop"): _O,
+    # access
+    ("GET", "/access"): _A,
+    ("POST", "/access"): _A,
+    ("DELETE", "/access/{name}"): _A,
+}
+#: Routes beside /api/v1 that need no token: whether it lives, what it measures, and what calls there are (for whoever
+#: has a token: it lies below /api/).
+FREE: Final = frozenset({"/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"})
+BELOW: Final = "/api/v1"
+
+
+def needed(method: str, path: str) -> Role:
+    """The least role for the route with this method and *path* as it is declared."""
+    return NEEDS.get(("GET" if method == "HEAD" else method, path.removeprefix(BELOW)), Role.ADMIN)
+
+
+def authorize(request: Request) -> None:
+    """Refuse a caller whose role is not enough for the route that was found."""
+    caller, role = caller_of(request), needed(request.method, request.scope["route"].path_format)
+    if not allows(caller.role, role):
+        raise ProblemError(
+            403,
+            f"this needs a token of the role {role}; {caller.name!r} has the role {caller.role}",
+            kind="forbidden",
+        )

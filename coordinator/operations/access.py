@@ -1,0 +1,81 @@
+"""Tokens of the HTTP API: made, and revoked. The token itself is never seen here, only what is kept of it."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Self
+
+from coordinator.domain.access import Token, digest_of, prefix_of
+from coordinator.operations.ledger import Ledger, NewToken
+from coordinator.operations.requests import Changed, ConflictError, InvalidError, NotFoundError, Request
+from schemas.roles import Role
+
+#: Names in the history that are no token's.
+RESERVED: Final = frozenset({"bootstrap", "farmhand"})
+
+
+@dataclass(frozen=True)
+class Minted:
+    """A new token: the only place where it is ever whole."""
+
+    token: str
+    prefix: str
+    digest: bytes
+
+    @classmethod
+    def fresh(cls) -> Self:
+        """256 random bits, and 48 more to look it up by."""
+        token = f"fht_{secrets.token_hex(6)}_{secrets.token_hex(32)}"
+        return cls(token, prefix_of(token) or "", digest_of(token))
+
+
+@dataclass(frozen=True)
+class CreateToken(Request[Changed]):
+    """Accept the token of this prefix and digest, under this name."""
+
+    name: str
+    role: Role
+    prefix: str
+    digest: bytes
+    expires_at: datetime | None
+    actor: str
+
+
+@dataclass(frozen=True)
+class RevokeToken(Request[Changed]):
+    """Accept the token of this name no longer."""
+
+    name: str
+    actor: str
+
+
+def create(ledger: Ledger, request: CreateToken) -> Changed:
+    """A name belongs to one token at a time, so that it says in the history who acted."""
+    if request.name in RESERVED:
+        raise InvalidError(f"{request.name!r} is no name for a token: it stands for others in the history")
+    if request.name in ledger.tokens:
+        raise ConflictError(f"there is a token {request.name!r} already: revoke it first, or choose another name")
+    if request.expires_at is not None and request.expires_at <= ledger.now:
+        raise InvalidError("it would have expired already: give a time to come")
+    token = Token(request.name, request.role, request.prefix, request.digest, request.expires_at)
+    ledger.tokens[token.name] = token
+    ledger.new_tokens[token.prefix] = NewToken(token, request.actor)
+    _note(ledger, "access.created", request.actor, token)
+    return Changed(1)
+
+
+def revoke(ledger: Ledger, request: RevokeToken) -> Changed:
+    """From the commit on it opens nothing; other coordinators look again within a second."""
+    token = ledger.tokens.pop(request.name, None)
+    if token is None:
+        raise NotFoundError(f"there is no token {request.name!r}; farmhand access list --all shows revoked ones too")
+    if token.prefix in ledger.new_tokens:
+        ledger.new_tokens[token.prefix] = ledger.new_tokens[token.prefix]._replace(revoked_by=request.actor)
+    else:
+        ledger.revoked_tokens[token.prefix] = request.actor
+    _note(ledger, "access.revoked", request.actor, token)
+    return Changed(1)
+
+
+def _note(ledger: Ledger, event: str, actor: str, token: Token) -> None:
+    ledger.note_farm(event, actor=actor, detail={"token": token.name, "role": token.role.value})
