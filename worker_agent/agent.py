@@ -10,6 +10,7 @@ import contextlib
 import random
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -18,11 +19,12 @@ import structlog
 from schemas.base import Message, UndecodableError
 from schemas.envelope import decode_to_worker
 from schemas.task import Assign, Revoke, TaskFinished, TaskPromoted, Verdicts
-from schemas.worker import RequestState, Reset, Welcome, WorkerOffline
+from schemas.worker import BeatAck, MachineStats, RequestState, Reset, Welcome, WorkerOffline
 from worker_agent import outbox as box
 from worker_agent.config import Settings
 from worker_agent.execution import Execution
 from worker_agent.journal import Journal, JournalError
+from worker_agent.leases import Leases, boottime
 from worker_agent.machine import EXIT_OK, Machine
 from worker_agent.outputs import OutputError, discard, promote
 from worker_agent.plan import Plan, Work
@@ -56,8 +58,9 @@ class Agent:
         self._broker = str(address)
         self._consumer = Consumer(address, self._delivered, self._joined, patience_s=settings.identity_wait_s)
         self._shipping = Shipping(address, settings.data / "spool")
-        self._workshop = Workshop(settings, journal, self._shipping, self._boot_id, self._ended)
-        self._presence = Presence(settings, self._workshop.names, self._boot_id)
+        self._leases = Leases()
+        self._workshop = Workshop(settings, journal, self._shipping, self._boot_id, self._ended, self._leases)
+        self._presence = Presence(settings, self._workshop.names, self._boot_id, self._workshop.supervises)
         self._machine = Machine(settings.slots, can_restart=settings.can_restart)
         self._inbox: list[Delivered] = []
         self._flush_planned = False
@@ -74,7 +77,7 @@ class Agent:
         )
         self.settings = settings.model_copy(update={name: getattr(self.settings, name) for name in fixed})
         self._workshop.equip(self.settings)
-        self._presence = Presence(self.settings, self._workshop.names, self._boot_id)
+        self._presence = Presence(self.settings, self._workshop.names, self._boot_id, self._workshop.supervises)
         self._machine.on_reloaded(settings.slots, can_restart=settings.can_restart)
         self._plan_flush()
         log.info("settings reloaded")
@@ -105,11 +108,16 @@ class Agent:
 
     async def _recover(self) -> None:
         orphans = await asyncio.to_thread(end_orphans, self._journal.processes(), self._journal.mark)
-        with contextlib.suppress(JournalError):
-            self._journal.forget_processes()
-        works = self._journal.works()
-        if orphans or works:
-            log.info("recovered from a former life", processes_ended=orphans, attempts=len(works))
+        if orphans.left:
+            # Not reported as ended: the coordinator waits until their leases are over.
+            log.error("exclusive tasks of a former life cannot be ended; see what their processes wait for",
+                      attempts=sorted(orphans.left))  # fmt: skip
+        else:
+            with contextlib.suppress(JournalError):
+                self._journal.forget_processes()
+        works = [work for work in self._journal.works() if work.ref not in orphans.left]
+        if orphans.ended or works:
+            log.info("recovered from a former life", processes_ended=orphans.ended, attempts=len(works))
         self._machine.recover(works, self._journal.ended())
         self._flush()
 
@@ -166,7 +174,7 @@ class Agent:
             return
         for command in envelope.commands:
             # What lay in the queue before we came answers a former life.
-            if not (delivered.old and isinstance(command, Welcome | Reset)):
+            if not (delivered.old and isinstance(command, Welcome | Reset | BeatAck)):
                 self._obey(envelope.epoch, command)
 
     def _obey(self, epoch: int, command: Message) -> None:
@@ -186,6 +194,9 @@ class Agent:
             case Reset():
                 log.info("reset by the coordinator", reason=command.reason)
                 machine.on_reset()
+            case BeatAck() if machine.welcomed and epoch == machine.epoch:
+                refs = [(ref.task, ref.attempt) for ref in command.leases]
+                machine.on_leased(self._leases.acknowledged(command.seq, command.lease_s, refs))
             case RequestState():
                 log.info("state requested", state=command.state, reason=command.reason, actor=command.actor)
                 machine.on_request(command)
@@ -235,6 +246,8 @@ class Agent:
             self._workshop.stop(stop)
         for work in plan.runs:
             self._workshop.start(work)
+        if plan.beat:
+            self._beat_now.set()
         for work in plan.promotes:
             self._aside(self._promote(work))
         for work in plan.discards:
@@ -315,7 +328,12 @@ class Agent:
             self._beat_now.clear()
             stats = await asyncio.to_thread(self._presence.sample)
             if machine.epoch and not self._closing:
-                await self._shipping.beat(lambda: self._presence.heartbeat(machine.duty, machine.holds(), stats))  # noqa: B023
+                await self._shipping.beat(partial(self._heartbeat, stats))
+
+    def _heartbeat(self, stats: MachineStats, seq: int) -> bytes:
+        """The leases of what it lists run from now, if it is acknowledged."""
+        self._leases.sent(seq, boottime(), self._machine.exclusive())
+        return self._presence.heartbeat(self._machine.duty, self._machine.holds(), stats)
 
     async def _tick(self) -> None:
         machine = self._machine

@@ -13,11 +13,12 @@ from pydantic import JsonValue
 
 from schemas.job import inside
 from schemas.task import AssignedAttempt, OutputFile, TaskOutput, TaskProgress
+from worker_agent.leases import Lease
 from worker_agent.logs import LogStream, clean
 from worker_agent.outputs import OutputError, describe, upload, wanted
 from worker_agent.plan import Ref, Work
 from worker_agent.processes import MARK
-from worker_agent.runners.base import CommandError
+from worker_agent.runners.base import CommandError, LeaseOverError
 
 #: Linux refuses a variable of more than 128 KiB.
 VARIABLE_BYTES: Final = 100 * 1024
@@ -46,6 +47,9 @@ class Surroundings(Protocol):
 
     def produced(self, output: TaskOutput) -> None:
         """A file is worth showing before the end."""
+
+    def lease(self, ref: Ref) -> Lease | None:
+        """The lease of an exclusive attempt."""
 
     def spawned(self, ref: Ref, pid: int) -> None:
         """A process leads the session *pid*."""
@@ -156,6 +160,16 @@ class TaskContext:
             "FARMHAND_OUTPUT": str(self.directory()),
             MARK: self._surroundings.mark,
         }
+
+    @property
+    def lease(self) -> Lease | None:
+        """What limits an exclusive attempt."""
+        if not self._spec.exclusive:
+            return None
+        lease = self._surroundings.lease(self.work.ref)
+        if lease is None:
+            raise LeaseOverError("it has no lease any more")
+        return lease
 
     @property
     def scratch(self) -> Path:

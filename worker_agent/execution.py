@@ -16,7 +16,7 @@ from worker_agent.context import Surroundings, TaskContext
 from worker_agent.logs import clean
 from worker_agent.outputs import OutputError, manifest
 from worker_agent.plan import Work
-from worker_agent.runners.base import CommandError, InstantRunner, Runner, cause_of
+from worker_agent.runners.base import CommandError, InstantRunner, LeaseOverError, Runner, cause_of, is_supervised
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +55,8 @@ class Execution:
     def run_now(self) -> TaskFinished | None:
         """Its report, when all of its commands are instant; None when it must be run as a task."""
         instant, commands = self._host.instant, self._spec.commands
+        if self._spec.exclusive:
+            return None
         for command in commands:
             if command.name not in instant:
                 return None
@@ -103,6 +105,8 @@ class Execution:
             outputs = await self._collect()
         except CommandError as error:
             return self._failed(error)
+        except LeaseOverError as error:
+            return self._finished(Outcome.INTERRUPTED, []).model_copy(update={"error": str(error)})
         except asyncio.CancelledError:
             return None
         except Exception as error:
@@ -116,6 +120,10 @@ class Execution:
 
     async def _command(self, command: Command) -> int | None:
         host = self._host
+        if self._spec.exclusive and not is_supervised(host.runners.get(command.name)):
+            raise CommandError(
+                "this worker cannot run it in an exclusive task: it is no process that can be supervised"
+            )
         if command.name in host.instant:
             host.instant[command.name].run_now(command.parameters, self.context)
             return None

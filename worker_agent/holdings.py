@@ -33,6 +33,8 @@ class Holdings:
         self.handed_back: list[Work] = []
         self.handing_back = False
         self._waiting: deque[Work] = deque()
+        #: Exclusive ones that the coordinator has not leased yet.
+        self._unleased: dict[Ref, Work] = {}
         self._active: dict[Ref, Work] = {}
         self._unanswered: dict[Ref, Work] = {}
         self._ended: dict[int, int] = {}
@@ -42,13 +44,13 @@ class Holdings:
 
     @property
     def unfinished(self) -> list[Work]:
-        """What runs, and what waits for a slot."""
-        return [*self._active.values(), *self._waiting]
+        """What runs, and what waits for a slot or a lease."""
+        return [*self._active.values(), *self._waiting, *self._unleased.values()]
 
     @property
     def idle(self) -> bool:
-        """Whether nothing runs or waits for a slot."""
-        return not self._active and not self._waiting
+        """Whether nothing runs or waits for a slot or a lease."""
+        return not self._active and not self._waiting and not self._unleased
 
     @property
     def settled(self) -> bool:
@@ -89,11 +91,16 @@ class Holdings:
                 self._unanswered[work.ref] = work
 
     def take(self, spec: AssignedAttempt, epoch: int) -> None:
-        """Hold a new attempt; it waits for a slot."""
+        """Hold a new attempt; it waits for a slot, an exclusive one for its lease before."""
         task, attempt = spec.task, spec.attempt
         work = Work(task, attempt, epoch, spec.resources.slots, spec, spec.directory, spec.promote)
         self.held[task, attempt] = work
-        self._waiting.append(work)
+        if spec.exclusive:
+            work.exclusive = True
+            self._unleased[task, attempt] = work
+            self.plan.beat = True
+        else:
+            self._waiting.append(work)
         self.plan.taken.append(work)
 
     def refuse(self, spec: AssignedAttempt, why: str) -> None:
@@ -107,6 +114,16 @@ class Holdings:
         """An attempt that is not held shall never be run."""
         self.plan.barred.append(ref)
         self._remember(ref)
+
+    def lease(self, ref: Ref) -> None:
+        """An exclusive attempt has been leased: now it waits for a slot."""
+        work = self._unleased.pop(ref, None)
+        if work is not None:
+            self._waiting.append(work)
+
+    def exclusive(self) -> list[Ref]:
+        """The exclusive attempts that wait or run."""
+        return [work.ref for work in self.unfinished if work.exclusive]
 
     def start_waiting(self) -> None:
         """Start what waits, in order, while slots are free. What needs more than there are starts alone."""
@@ -125,7 +142,7 @@ class Holdings:
         if work.report is not None:
             return
         if work.phase is Phase.RECEIVED:
-            self._waiting.remove(work)
+            self._leave_line(work)
             work.stopped_as, work.stopped_why = outcome, why
             self.report_stopped(work, interruption(work, why))
             return
@@ -133,6 +150,11 @@ class Holdings:
             work.stopped_as, work.stopped_why = outcome, why
         work.phase = Phase.STOPPING
         self.plan.stops.append(Stop(work, grace_s))
+
+    def _leave_line(self, work: Work) -> None:
+        """It waits no more."""
+        if self._unleased.pop(work.ref, None) is None and work in self._waiting:
+            self._waiting.remove(work)
 
     def release(self, ref: AttemptRef) -> Work | None:
         """It runs no more; its slots are free."""
@@ -165,8 +187,8 @@ class Holdings:
         """The journal does not have it, so it must not run."""
         if work.report is not None:
             return
-        if self.release(AttemptRef(task=work.task, attempt=work.attempt)) is None and work in self._waiting:
-            self._waiting.remove(work)
+        if self.release(AttemptRef(task=work.task, attempt=work.attempt)) is None:
+            self._leave_line(work)
         finished = TaskFinished(task=work.task, attempt=work.attempt, outcome=Outcome.FAILED, error=reason)
         self.report(work, finished, journaled=False)
 

@@ -84,6 +84,10 @@ class Machine:
         """All that is held, for `worker.online` and the heartbeats."""
         return self._hands.listing()
 
+    def exclusive(self) -> list[Ref]:
+        """The exclusive attempts that wait or run: what a heartbeat asks leases for."""
+        return self._hands.exclusive()
+
     # --- the road --------------------------------------------------------------------------------------------
 
     def recover(self, works: Iterable[Work], ended: Iterable[Ref]) -> None:
@@ -159,6 +163,12 @@ class Machine:
                 hands.refuse(spec, f"this worker is {'leaving' if self._leaving else self.duty}")
             else:
                 hands.take(spec, epoch)
+        self._go_on()
+
+    def on_leased(self, refs: Iterable[Ref]) -> None:
+        """The coordinator has acknowledged a heartbeat that listed these exclusive attempts: they may run."""
+        for ref in refs:
+            self._hands.lease(ref)
         self._go_on()
 
     def on_revoke(self, revocations: Iterable[Revocation]) -> None:

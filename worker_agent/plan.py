@@ -32,6 +32,7 @@ class Work:
     accepted: bool = False
     due_s: float | None = None
     sendings: int = 0
+    exclusive: bool = False
 
     @property
     def ref(self) -> Ref:
@@ -66,6 +67,8 @@ class Plan:
     discards: list[Work] = field(default_factory=list)
     announces: list[WorkerStateChanged] = field(default_factory=list)
     online: bool = False
+    #: A heartbeat is wanted at once: what is exclusive may not start before it is acknowledged.
+    beat: bool = False
     settled: bool = False
     goodbye: WorkerOffline | None = None
     exit_code: int | None = None

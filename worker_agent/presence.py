@@ -1,5 +1,6 @@
 """What an agent says of itself: `worker.online` and `worker.heartbeat`."""
 
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -24,10 +25,11 @@ def software() -> str:
 class Presence:
     """The facts that do not change while the settings do not."""
 
-    def __init__(self, settings: Settings, runners: list[str], boot_id: str) -> None:
+    def __init__(self, settings: Settings, runners: list[str], boot_id: str, supervises: Sequence[str] = ()) -> None:
         self._settings = settings
         self._boot_id = boot_id
         self._kinds = settings.kinds or sorted(runners)[:64]
+        self._supervises = list(supervises)[:64]
         self._platform = describe_platform()
         self._capacity = measure_capacity(settings.slots, settings.cpus, settings.memory_mb, settings.gpus)
         self._sampler = Sampler(settings.outputs if settings.outputs.is_dir() else settings.data)
@@ -51,6 +53,7 @@ class Presence:
                 capacity=self._capacity,
                 duty=duty,
                 can_restart=settings.can_restart,
+                supervises=self._supervises,
                 holds=holds,
             )
         )

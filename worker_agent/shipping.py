@@ -115,10 +115,10 @@ class Shipping:
                 flowing = False
                 await asyncio.sleep(RETRY_S)
 
-    async def beat(self, make: Callable[[], bytes]) -> None:
-        """Publish the heartbeat that *make* makes; lost when it cannot be. What it lists and its sequence number belong
-        together: nothing may happen between them."""
+    async def beat(self, make: Callable[[int], bytes]) -> None:
+        """Publish the heartbeat that *make* makes of its sequence number; lost when it cannot be. What it lists
+        and that number belong together: nothing may happen between them."""
         if self.connected:
-            body = self._envelopes.wrap([make()])
+            body = self._envelopes.wrap([make(self._envelopes.seq + 1)])
             with contextlib.suppress(RoadError):
                 await self._publisher.publish(Lane.BEATS, heartbeat_key(self._worker), body)

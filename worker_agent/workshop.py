@@ -17,6 +17,7 @@ from worker_agent.config import Settings, environment_of_tasks
 from worker_agent.context import TaskContext
 from worker_agent.execution import Execution
 from worker_agent.journal import Journal, JournalError, ProcessRow
+from worker_agent.leases import Lease, Leases, supported
 from worker_agent.plan import Ref, Stop, Work
 from worker_agent.processes import started_at
 from worker_agent.runners.base import InstantRunner, Runner
@@ -39,6 +40,7 @@ class Workshop:
         shipping: Shipping,
         boot_id: str,
         on_end: Callable[[Execution, TaskFinished | None], None],
+        leases: Leases,
     ) -> None:
         self.worker = settings.worker
         self.mark = journal.mark
@@ -54,6 +56,7 @@ class Workshop:
         self._shipping = shipping
         self._boot_id = boot_id
         self._on_end = on_end
+        self._leases = leases
         self._executions: dict[Ref, Execution] = {}
         self._news: set[TaskContext] = set()
         self._starts: dict[int, float] = {}
@@ -71,6 +74,7 @@ class Workshop:
         self.runners: Mapping[str, Runner] = found.lasting
         self.instant: Mapping[str, InstantRunner] = found.instant
         self.names = found.offered
+        self.supervises = found.supervised if supported() else []
 
     async def close(self) -> None:
         """End what runs, at once."""
@@ -125,6 +129,10 @@ class Workshop:
     def produced(self, output: TaskOutput) -> None:
         """A file is worth showing before the end."""
         self._shipping.say(f"{box.OUTPUT}:{output.file.name}", output, output.task, output.attempt)
+
+    def lease(self, ref: Ref) -> Lease | None:
+        """The lease of an exclusive attempt."""
+        return self._leases.of(ref)
 
     def spawned(self, ref: Ref, pid: int) -> None:
         """Journal the process: should the agent die, the next one ends it. On a full disk its mark has to do."""

@@ -37,6 +37,10 @@ def cause_of(error: BaseException) -> str | None:
     return None
 
 
+class LeaseOverError(Exception):
+    """The lease of an exclusive attempt was over, and what ran was ended: nobody's fault, no retry is burnt."""
+
+
 class Context(Protocol):
     """What a command may use of the attempt that it belongs to."""
 
@@ -75,6 +79,12 @@ class Runner(Protocol):
 
     async def run(self, parameters: Parameters, context: Context) -> int | None:
         """Carry the command out; its exit code, where there is one. Raises `CommandError` when it fails."""
+
+
+def is_supervised(runner: object) -> bool:
+    """Whether a runner says that all it does is done by processes that are started with the attempt's lease
+    (`supervised = True`): only these may run in exclusive tasks."""
+    return getattr(runner, "supervised", False) is True
 
 
 @runtime_checkable

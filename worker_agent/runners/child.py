@@ -8,10 +8,11 @@ import signal
 from pathlib import Path
 from typing import Final, Protocol
 
+from worker_agent.leases import Lease
 from worker_agent.lines import Failure, Hidden, LineError, LineReader, Output, Progress, Result, Said, read_line
 from worker_agent.logs import storable
 from worker_agent.processes import Process
-from worker_agent.runners.base import CommandError, Context
+from worker_agent.runners.base import CommandError, Context, LeaseOverError
 
 #: A line longer than this is handed on in pieces, and is no protocol line.
 LINE_BYTES: Final = 256 * 1024
@@ -30,6 +31,10 @@ class ChildContext(Context, Protocol):
     def scratch(self) -> Path:
         """A directory for what is needed while it runs and never an output: made by whoever uses it, deleted at the
         end of the attempt."""
+
+    @property
+    def lease(self) -> Lease | None:
+        """What limits an exclusive attempt: for `Process`. Raises `LeaseOverError` when there is none any more."""
 
     def input_directories(self) -> list[Path]:
         """The directories of the accepted inputs."""
@@ -109,11 +114,15 @@ async def attend(process: Process, context: ChildContext, reader: Reader) -> int
     """Wait until *process* ends; its exit code (negative: the signal). When cancelled, end its group."""
     context.spawned(process.pid)
     try:
-        return await process.wait()
+        code = await process.wait()
     except asyncio.CancelledError:
         await process.end(context.grace_s)
         await process.wait()
         raise
+    else:
+        if process.overran:
+            raise LeaseOverError("it was ended because its lease was over: the coordinator has not renewed it in time")
+        return code
     finally:
         await process.finish()
         reader.close()

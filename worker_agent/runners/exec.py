@@ -9,6 +9,7 @@ class ExecRunner:
     """Parameters: `argv`; optional `cwd`, `env`, `progress` (a regular expression)."""
 
     name = "exec"
+    supervised = True
 
     def __init__(self, rules: Rules | None = None) -> None:
         self.rules = rules or Rules()

@@ -93,12 +93,12 @@ async def run_program(
     argv: Sequence[str], context: Context, *, cwd: Path, environment: Mapping[str, str], read: LineReader | None = None
 ) -> int:
     """Start *argv*, whose first word is the program's path, and wait for its end; its exit code 0."""
-    reader = Reader(context, read)
+    reader, child = Reader(context, read), cast("ChildContext", context)
     try:
-        process = Process(argv, cwd=cwd, environment=environment, on_output=reader.feed)
+        process = Process(argv, cwd=cwd, environment=environment, on_output=reader.feed, lease=child.lease)
     except (OSError, ValueError) as error:
         raise CommandError(f"cannot start {argv[0]!r}: {error}", cause=cause_of(error)) from None
-    code = await attend(process, cast("ChildContext", context), reader)
+    code = await attend(process, child, reader)
     return verdict_on(code, Path(argv[0]).name, reader.failure)
 
 

@@ -32,6 +32,7 @@ class PythonRunner:
     """Parameters: `callable` ("package.module:function"); optional `args`, `kwargs`."""
 
     name = "python"
+    supervised = True
 
     def __init__(
         self, *, allowed: Sequence[str] | None = None, inside: Sequence[str] = (), interpreter: Path | None = None
@@ -53,7 +54,7 @@ class PythonRunner:
             raise CommandError(
                 f"{name!r} is not among the callables that this worker may call; its operator can add it to 'callables'"
             )
-        if _matches(name, self.inside):
+        if _matches(name, self.inside) and cast("ChildContext", context).lease is None:
             await self._inside(name, args, kwargs, context)
             return None
         return await self._in_child(name, args, kwargs, context)
@@ -74,7 +75,7 @@ class PythonRunner:
         self, name: str, args: list[JsonValue], kwargs: dict[str, JsonValue], context: Context
     ) -> int | None:
         call = json.dumps({"callable": name, "args": args, "kwargs": kwargs}).encode()
-        reader = Reader(context)
+        reader, child = Reader(context), cast("ChildContext", context)
         with _memory_file(call) as question, _memory_file() as answer:
             try:
                 process = Process(
@@ -84,10 +85,11 @@ class PythonRunner:
                     on_output=reader.feed,
                     stdin=question.fileno(),
                     pass_fds=[answer.fileno()],
+                    lease=child.lease,
                 )
             except (OSError, ValueError) as error:
                 raise CommandError(f"cannot start {self.interpreter}: {error}") from None
-            code = await attend(process, cast("ChildContext", context), reader)
+            code = await attend(process, child, reader)
             answer.seek(0)
             _conclude(name, code, answer.read(ANSWER_BYTES + 1), context)
         return code

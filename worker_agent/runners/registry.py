@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from worker_agent.runners import blender, files, frames_to_video
-from worker_agent.runners.base import InstantRunner, Runner
+from worker_agent.runners.base import InstantRunner, Runner, is_supervised
 from worker_agent.runners.echo import EchoRunner
 from worker_agent.runners.exec import ExecRunner
 from worker_agent.runners.program import Rules
@@ -35,6 +35,11 @@ class Runners:
         """The names of those that this worker can run, sorted: what is a program must be there."""
         absent = {name for name, one in self.lasting.items() if isinstance(one, TranslatedRunner) and not one.found}
         return sorted({*self.lasting, *self.instant} - absent)
+
+    @property
+    def supervised(self) -> list[str]:
+        """The names of those that may run in exclusive tasks, sorted."""
+        return [name for name in self.offered if is_supervised(self.lasting.get(name))]
 
     def add(self, name: str, runner: object) -> None:
         """Take *runner* in. Raises ValueError when it cannot be."""

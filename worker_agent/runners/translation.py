@@ -91,6 +91,8 @@ class Translation:
 class TranslatedRunner:
     """Runs the commands of one translation."""
 
+    supervised = True
+
     def __init__(self, translation: Translation, rules: Rules) -> None:
         self.name = translation.name
         self._translation = translation

@@ -18,6 +18,7 @@ from schemas.task import (
     AssignedAttempt,
     Command,
     Judged,
+    Phase,
     Resources,
     Revocation,
     Revoke,
@@ -26,7 +27,7 @@ from schemas.task import (
     Verdict,
     Verdicts,
 )
-from schemas.worker import RequestedState, RequestState, Reset, Welcome, WorkerOnline
+from schemas.worker import BeatAck, RequestedState, RequestState, Reset, Welcome, WorkerHeartbeat, WorkerOnline
 
 E = TypeVar("E", bound=Message)
 
@@ -66,6 +67,8 @@ class Peer:
         self.deliveries: list[DeliveredMessage] = []
         self.instances: list[str] = []
         self.heartbeat_s = 0.2
+        #: Seconds of the leases that it gives; None: it acknowledges no heartbeat.
+        self.lease_s: float | None = None
         self.logs: defaultdict[int, dict[int, str]] = defaultdict(dict)
         self._heard = asyncio.Condition()
 
@@ -135,6 +138,9 @@ class Peer:
             if isinstance(event, TaskFinished) and self.judges:
                 judged = Judged(task=event.task, attempt=event.attempt, verdict=Verdict.ACCEPTED)
                 commands.append(Verdicts(verdicts=[judged]))
+            if isinstance(event, WorkerHeartbeat) and self.lease_s is not None:
+                refs = [held for held in event.holds if held.phase in (Phase.RECEIVED, Phase.RUNNING)]
+                commands.append(BeatAck(seq=envelope.seq, lease_s=self.lease_s, leases=list(refs)))
         if commands:
             await self.say(*commands)
 

@@ -42,7 +42,7 @@ def row(process: subprocess.Popen[bytes], *, later_s: float = 0.0, boot: str | N
 
 def test_a_process_of_the_journal_is_ended(spawn: Spawn) -> None:
     process = spawn()
-    assert end_orphans([row(process)], "some mark") == 1
+    assert end_orphans([row(process)], "some mark").ended == 1
     assert process.wait(10) != 0
 
 
@@ -50,20 +50,20 @@ def test_a_process_that_ignores_sigterm_is_killed(spawn: Spawn) -> None:
     process = spawn("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()")
     assert process.stdout is not None
     process.stdout.readline()
-    assert end_orphans([row(process)], "some mark") == 1
+    assert end_orphans([row(process)], "some mark").ended == 1
     assert process.wait(10) == -9
 
 
 def test_a_process_that_only_has_the_number_of_an_old_one_is_left_alone(spawn: Spawn) -> None:
     process = spawn()
     rows = [row(process, later_s=5.0), row(process, boot="an earlier start of the machine")]
-    assert end_orphans(rows, "some mark") == 0
+    assert end_orphans(rows, "some mark").ended == 0
     assert process.poll() is None
 
 
 def test_a_process_that_the_journal_missed_is_known_by_its_mark(spawn: Spawn) -> None:
     ours, other = spawn(**{MARK: "our mark"}), spawn(**{MARK: "another mark"})
-    assert end_orphans([], "our mark") == 1
+    assert end_orphans([], "our mark").ended == 1
     assert ours.wait(10) != 0
     assert other.poll() is None
 
@@ -76,7 +76,7 @@ def test_children_of_an_orphan_are_ended_with_it(spawn: Spawn) -> None:
     )
     assert process.stdout is not None
     child = psutil.Process(int(process.stdout.readline()))
-    assert end_orphans([row(process)], "some mark") == 2
+    assert end_orphans([row(process)], "some mark").ended == 2
     _, alive = psutil.wait_procs([child], timeout=0)
     assert not alive or alive[0].status() == psutil.STATUS_ZOMBIE
 
@@ -85,4 +85,4 @@ def test_a_process_that_is_gone_is_no_orphan(spawn: Spawn) -> None:
     process = spawn("pass")
     old = row(process)
     process.wait()
-    assert end_orphans([old], "some mark") == 0
+    assert end_orphans([old], "some mark").ended == 0

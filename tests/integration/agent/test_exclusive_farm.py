@@ -1,0 +1,138 @@
+"""Exclusive tasks on a whole farm: whatever dies, no two runs of a task overlap, by what the runs themselves wrote."""
+
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.integration.agent.conftest import AgentProcess
+from tests.support import ticks
+from tests.support.farm import Farm, running
+
+#: Short ones, which no settings allow.
+HURRIED = {"heartbeat_s": 0.5, "lost_after_s": 3.0}
+RUNS_AGAIN = "SELECT worker_id FROM attempts WHERE attempt > 1 AND state = 'running'"
+
+
+class Book:
+    """What the runs of the task write."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "book"
+        self.enough = directory / "enough"
+
+    async def submit(self, farm: Farm) -> None:
+        argv = ticks.argv("run", self.path, self.enough)
+        await farm.submit(
+            {"kind": "exec", "commands": [{"name": "exec", "parameters": {"argv": argv}}], "exclusive": True}
+        )
+
+    async def finish(self, farm: Farm, runs: int) -> None:
+        """Let it end: it has run so often, never twice at a time."""
+        self.enough.touch()
+        await farm.until("SELECT state = 'completed' FROM tasks")
+        assert len(ticks.runs(self.path)) == runs
+        assert ticks.overlaps(self.path) == []
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Book:
+    return Book(tmp_path)
+
+
+@pytest.fixture
+async def start(amqp_url: str, tmp_path: Path) -> AsyncIterator[Callable[[str], AgentProcess]]:
+    """Starts an agent of its own name; killed with the test."""
+    started: list[AgentProcess] = []
+
+    def one(name: str) -> AgentProcess:
+        home = tmp_path / name
+        argv = [
+            "--worker",
+            name,
+            "--amqp-url",
+            amqp_url,
+            "--data-dir",
+            str(home),
+            "--output-root",
+            str(tmp_path / "out"),
+        ]
+        started.append(AgentProcess(argv, tmp_path / f"{name}.log"))
+        return started[-1]
+
+    yield one
+    for process in started:
+        await process.kill()
+
+
+@asynccontextmanager
+async def at_work(
+    database_url: str, amqp_url: str, start: Callable[[str], AgentProcess], book: Book
+) -> AsyncIterator[tuple[Farm, AgentProcess]]:
+    """A farm of two agents, one of which runs the exclusive task."""
+    async with running(database_url, amqp_url, **HURRIED) as farm:
+        agents = {name: start(name) for name in ("node-1", "node-2")}
+        await farm.until("SELECT count(*) = 2 FROM workers WHERE connection = 'online'")
+        await book.submit(farm)
+        holder = await farm.until("SELECT worker_id FROM attempts WHERE state = 'running'")
+        yield farm, agents[holder]
+
+
+async def test_a_stopped_agents_task_runs_elsewhere_only_when_it_has_ended(
+    database_url: str, amqp_url: str, start: Callable[[str], AgentProcess], book: Book
+) -> None:
+    async with at_work(database_url, amqp_url, start, book) as (farm, holder):
+        holder.signal(signal.SIGSTOP)
+        await farm.until(RUNS_AGAIN)
+        holder.signal(signal.SIGCONT)
+        await book.finish(farm, 2)
+
+
+@pytest.mark.extensive
+async def test_a_killed_agents_task_runs_elsewhere_only_when_it_has_ended(
+    database_url: str, amqp_url: str, start: Callable[[str], AgentProcess], book: Book
+) -> None:
+    async with at_work(database_url, amqp_url, start, book) as (farm, holder):
+        await holder.kill()
+        await farm.until(RUNS_AGAIN)
+        await book.finish(farm, 2)
+
+
+@pytest.mark.extensive
+async def test_a_task_that_is_stopped_together_with_its_agent_never_goes_on(
+    database_url: str, amqp_url: str, start: Callable[[str], AgentProcess], book: Book
+) -> None:
+    async with at_work(database_url, amqp_url, start, book) as (farm, holder):
+        holder.signal(signal.SIGSTOP)
+        (run,) = ticks.runs(book.path)
+        psutil.Process(int(run.split()[1])).suspend()
+        await farm.until(RUNS_AGAIN)
+        holder.signal(signal.SIGCONT)
+        await book.finish(farm, 2)
+
+
+@pytest.mark.extensive
+async def test_a_coordinator_that_is_gone_for_less_than_a_lease_interrupts_nothing(
+    database_url: str, amqp_url: str, start: Callable[[str], AgentProcess], book: Book
+) -> None:
+    async with at_work(database_url, amqp_url, start, book):
+        pass
+    async with running(database_url, amqp_url, **HURRIED) as farm:
+        before = (await farm.rows("SELECT until FROM leases"))[0][0]
+        await farm.until("SELECT until > $1 FROM leases", before)
+        await book.finish(farm, 1)
+
+
+@pytest.mark.extensive
+async def test_a_coordinator_that_is_gone_for_longer_costs_a_run_and_no_overlap(
+    database_url: str, amqp_url: str, start: Callable[[str], AgentProcess], book: Book
+) -> None:
+    async with at_work(database_url, amqp_url, start, book):
+        (run,) = ticks.runs(book.path)
+    psutil.wait_procs([psutil.Process(int(run.split()[1]))], 20)
+    async with running(database_url, amqp_url, **HURRIED) as farm:
+        await farm.until(RUNS_AGAIN)
+        await book.finish(farm, 2)

@@ -1,0 +1,232 @@
+"""Ends an exclusive task in time, also when its agent is stopped, hung or dead.
+
+Run by itself, with nothing but the standard library: `python -I -S supervisor.py FD PROGRAM WORD...`. It starts the
+program in a session of its own and adopts whatever that leaves behind. Over the socket FD the agent says until when the
+program may run, as two times on the clock that goes on while the machine sleeps (CLOCK_BOOTTIME): SIGTERM at the first,
+SIGKILL at the second; each renewal of the lease moves them. When the socket closes, the agent is dead, nobody could
+report a result any more, and the program is ended at once.
+
+Promises: it ends only when no descendant of the program is left, and then as the program did; `!` is written to FD when
+the time was over; should the supervisor itself be killed, the kernel kills the program.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import struct
+import sys
+import time
+from contextlib import suppress
+from typing import Final, NoReturn
+
+#: What the agent says: SIGTERM then, SIGKILL then.
+FRAME: Final = struct.Struct("<dd")
+OVER: Final = b"!"
+#: Seconds between SIGTERM and SIGKILL when nobody says so.
+GRACE_S: Final = 2.0
+#: Between two looks for what was forked while everything was killed.
+AGAIN_S: Final = 0.05
+CANNOT_START: Final = 126
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_TFD_NONBLOCK_CLOEXEC: Final = os.O_NONBLOCK | os.O_CLOEXEC
+_TFD_TIMER_ABSTIME: Final = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def now() -> float:
+    """Seconds on the clock that counts sleep too."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Timer:
+    """Becomes readable at a time of that clock, also right after a sleep of the machine."""
+
+    def __init__(self) -> None:
+        self.fd = _libc.timerfd_create(time.CLOCK_BOOTTIME, _TFD_NONBLOCK_CLOEXEC)
+        if self.fd < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create")
+
+    def set(self, at_s: float) -> None:
+        """Fire at *at_s*."""
+        nanoseconds = max(1, int(at_s * 1e9))
+        value = (ctypes.c_long * 4)(0, 0, nanoseconds // 10**9, nanoseconds % 10**9)
+        _libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, ctypes.byref(value), None)
+
+
+class Supervisor:
+    """One program, and the times until which it may run."""
+
+    def __init__(self, control: int) -> None:
+        self.control = control
+        self.terminate_at = self.kill_at = 0.0
+        self.child = 0
+        self.status: int | None = None
+        self.ending = self.terminated = self.killed = False
+        self._rest = b""
+        self._timer = Timer()
+        self._wakeup, wakeup = os.pipe2(_TFD_NONBLOCK_CLOEXEC)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _: object) -> None:
+        if number != signal.SIGCHLD:
+            self.stop()
+
+    def stop(self) -> None:
+        """End it now, with a grace that does not outlive the lease."""
+        self.terminate_at = min(self.terminate_at, now())
+        self.kill_at = min(self.kill_at, self.terminate_at + GRACE_S)
+
+    # --- the agent -------------------------------------------------------------------------------------------
+
+    def listen(self) -> bool:
+        """Take what the agent has said; False when it is gone."""
+        try:
+            data = os.read(self.control, 4096)
+        except BlockingIOError:
+            return True
+        except OSError:
+            data = b""
+        self._rest += data
+        while len(self._rest) >= FRAME.size:
+            terminate_at, kill_at = FRAME.unpack(self._rest[: FRAME.size])
+            self._rest = self._rest[FRAME.size :]
+            if self.ending:  # which cannot be taken back, only hurried
+                terminate_at, kill_at = min(self.terminate_at, terminate_at), min(self.kill_at, kill_at)
+            self.terminate_at, self.kill_at = terminate_at, kill_at
+            self.ending = self.ending or now() >= terminate_at
+        return bool(data)
+
+    # --- the program -----------------------------------------------------------------------------------------
+
+    def start(self, argv: list[str]) -> None:
+        """Start it, leading a session of its own."""
+        parent = os.getpid()
+        self.child = os.fork()
+        if self.child == 0:
+            _become(argv, parent)
+
+    def bury(self) -> bool:
+        """Collect what has ended; whether nothing is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return True
+            if pid == 0:
+                return False
+            if pid == self.child:
+                self.status = status
+
+    def act(self) -> float:
+        """What is due is done; when the next thing is."""
+        at = now()
+        if self.status is not None or at >= self.kill_at:
+            # The program has ended, and what it has left behind has no business any more; or the time is over.
+            if self.status is None and not self.killed:
+                self._say_over()
+            self.killed = True
+            kill_all(self.child)
+            return at + AGAIN_S
+        if self.ending or at >= self.terminate_at:
+            self.ending = True
+            if not self.terminated:
+                self.terminated = True
+                self._say_over()
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self.child, signal.SIGTERM)
+            return self.kill_at
+        return self.terminate_at
+
+    def _say_over(self) -> None:
+        with suppress(OSError):
+            os.write(self.control, OVER)
+
+    # --- all of it -------------------------------------------------------------------------------------------
+
+    def run(self, argv: list[str]) -> int:
+        """The program's wait status, when nothing of it is left; 0 when its time was over before it began."""
+        self.listen()
+        os.set_blocking(self.control, False)
+        if now() >= self.terminate_at:
+            self._say_over()
+            return 0
+        self.start(argv)
+        poll = select.poll()
+        for fd in (self.control, self._timer.fd, self._wakeup):
+            poll.register(fd, select.POLLIN)
+        while not self.bury():
+            self._timer.set(self.act())
+            for fd, _ in poll.poll():
+                if fd != self.control:
+                    with suppress(BlockingIOError):
+                        os.read(fd, 4096)
+            # The newest word of the agent counts, also when the timer was first.
+            if self.control >= 0 and not self.listen():
+                poll.unregister(self.control)
+                os.close(self.control)
+                self.control = -1
+                self.stop()
+        return self.status or 0
+
+
+def _become(argv: list[str], parent: int) -> NoReturn:
+    """In the child: the program, as if the agent had started it. The kernel kills it when its supervisor dies."""
+    try:
+        os.setsid()
+        _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(CANNOT_START)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
+            signal.signal(number, signal.SIG_DFL)
+        os.execvp(argv[0], argv)  # noqa: S606 - what runs is what the agent has checked
+    except OSError as error:
+        os.write(2, f"cannot start {argv[0]}: {error.strerror}\n".encode())
+    finally:
+        os._exit(CANNOT_START)
+
+
+def kill_all(leader: int) -> None:
+    """SIGKILL to the group of *leader* and to every process that descends from us."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+    parents = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib would double the time to start
+        if name.isdecimal():
+            with suppress(OSError, ValueError, IndexError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
+                parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
+    found = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    for pid in found - {os.getpid()}:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def main() -> int:
+    """End as the program did."""
+    control, argv = int(sys.argv[1]), sys.argv[2:]
+    os.set_inheritable(control, False)  # noqa: FBT003
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    status = Supervisor(control).run(argv)
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        # By the same signal, without a second core file.
+        with suppress(ImportError, ValueError, OSError):
+            import resource  # noqa: PLC0415 - seldom needed
+
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.set_wakeup_fd(-1)
+        with suppress(OSError, ValueError):
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
