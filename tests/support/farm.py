@@ -72,9 +72,14 @@ def a_task(**fields: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def running(database_url: str, amqp_url: str, **settings: Any) -> AsyncIterator[Farm]:
-    """A coordinator, ready; when it has stopped, every invariant of its farm must hold."""
+    """A coordinator, ready; when it has stopped, every invariant of its farm must hold.
+
+    One that is `hurried` gives up silent workers, and ends leases, after three seconds, which no settings allow.
+    """
     defaults: dict[str, Any] = {"http_port": free_port()}
-    coordinator = Coordinator(Settings(database_url=database_url, amqp_url=amqp_url, **(defaults | settings)))
+    hurried = settings.pop("hurried", False)
+    valid = Settings(database_url=database_url, amqp_url=amqp_url, **(defaults | settings))
+    coordinator = Coordinator(valid.model_copy(update={"heartbeat_s": 0.5, "lost_after_s": 3.0} if hurried else {}))
     task = asyncio.create_task(coordinator.run())
     ready = asyncio.create_task(coordinator.ready.wait())
     await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)

@@ -6,14 +6,17 @@ from itertools import pairwise
 from pathlib import Path
 
 #: Appends `who time` to the file every 10 ms, on the clock that all processes of a machine share, until it is ended or
-#: the second file is there. It does not listen to SIGTERM.
+#: the second file is there; says `::progress 1/2` after its first line. It does not listen to SIGTERM.
 PROGRAM = """
 import os, signal, sys, time
 who, book, enough = sys.argv[1:]
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+told = False
 with open(book, "a", buffering=1) as file:
     while True:
         file.write(f"{who} {time.clock_gettime(time.CLOCK_BOOTTIME)} {os.getpid()}\\n")
+        if not told:
+            told = print("::progress 1/2", flush=True) or True
         if os.path.exists(enough):
             break
         time.sleep(0.01)

@@ -12,9 +12,8 @@ from tests.integration.agent.conftest import AgentProcess
 from tests.support import ticks
 from tests.support.farm import Farm, running
 
-#: Short ones, which no settings allow.
-HURRIED = {"heartbeat_s": 0.5, "lost_after_s": 3.0}
-RUNS_AGAIN = "SELECT worker_id FROM attempts WHERE attempt > 1 AND state = 'running'"
+RUNS = "SELECT worker_id FROM attempts WHERE attempt = 1 AND done = 1"
+RUNS_AGAIN = "SELECT worker_id FROM attempts WHERE attempt > 1 AND done = 1"
 
 
 class Book:
@@ -73,11 +72,11 @@ async def at_work(
     database_url: str, amqp_url: str, start: Callable[[str], AgentProcess], book: Book
 ) -> AsyncIterator[tuple[Farm, AgentProcess]]:
     """A farm of two agents, one of which runs the exclusive task."""
-    async with running(database_url, amqp_url, **HURRIED) as farm:
+    async with running(database_url, amqp_url, hurried=True) as farm:
         agents = {name: start(name) for name in ("node-1", "node-2")}
         await farm.until("SELECT count(*) = 2 FROM workers WHERE connection = 'online'")
         await book.submit(farm)
-        holder = await farm.until("SELECT worker_id FROM attempts WHERE state = 'running'")
+        holder = await farm.until(RUNS)
         yield farm, agents[holder]
 
 
@@ -120,7 +119,7 @@ async def test_a_coordinator_that_is_gone_for_less_than_a_lease_interrupts_nothi
 ) -> None:
     async with at_work(database_url, amqp_url, start, book):
         pass
-    async with running(database_url, amqp_url, **HURRIED) as farm:
+    async with running(database_url, amqp_url, hurried=True) as farm:
         before = (await farm.rows("SELECT until FROM leases"))[0][0]
         await farm.until("SELECT until > $1 FROM leases", before)
         await book.finish(farm, 1)
@@ -133,6 +132,6 @@ async def test_a_coordinator_that_is_gone_for_longer_costs_a_run_and_no_overlap(
     async with at_work(database_url, amqp_url, start, book):
         (run,) = ticks.runs(book.path)
     psutil.wait_procs([psutil.Process(int(run.split()[1]))], 20)
-    async with running(database_url, amqp_url, **HURRIED) as farm:
+    async with running(database_url, amqp_url, hurried=True) as farm:
         await farm.until(RUNS_AGAIN)
         await book.finish(farm, 2)
