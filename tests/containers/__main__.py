@@ -20,7 +20,7 @@ def environment(broker: str, database: str, on: Engine) -> dict[str, str]:
     kept = {
         name: value
         for name, value in on.environment.items()
-        if name not in ("FARMHAND_DATABASE_URL", "FARMHAND_AMQP_URL")
+        if name not in ("FARMHAND_DATABASE_URL", "FARMHAND_AMQP_URL", "FARMHAND_TEST_MANAGEMENT_URL")
     }
     return kept | {
         "FARMHAND_TEST_SERVICES": "containers",
@@ -42,7 +42,10 @@ def run(on: Engine, arguments: list[str]) -> int:
 
 
 def _pytest(arguments: list[str], variables: dict[str, str]) -> int:
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments], env=variables, check=False).returncode
+    parallel = ("-n", "auto", "--dist", "worksteal")
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *parallel, *arguments], env=variables, check=False
+    ).returncode
 
 
 def main() -> int:
