@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import hypothesis
 import pytest
 
 from coordinator.local.errors import LocalServiceError
@@ -19,6 +20,9 @@ from tests.support.budget import Budget
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # How fast an example is says nothing about whether it is right, and other tests run beside it.
+    hypothesis.settings.register_profile("untimed", parent=hypothesis.settings.default, deadline=None)
+    hypothesis.settings.load_profile("untimed")
     config.pluginmanager.register(Budget(), "farmhand-budget")
 
 
