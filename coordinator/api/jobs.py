@@ -8,9 +8,10 @@ from coordinator.api.bodies import SUBMISSION_BYTES, body_of
 from coordinator.api.document import accepts
 from coordinator.api.farm import Actor, FarmHere
 from coordinator.api.parameters import After, Before, Id, Limit, Text
-from coordinator.operations.requests import CancelJob, RequeueFailed, SubmitJob
+from coordinator.operations.requests import CancelJob, RequeueFailed, SubmitJob, UnblockWorkers
 from schemas.job import JobSpec
 from schemas.views import (
+    BlockView,
     Changed,
     Entry,
     JobDetail,
@@ -22,6 +23,7 @@ from schemas.views import (
     Submitted,
     TaskState,
     TaskView,
+    Unblock,
 )
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -61,6 +63,19 @@ async def tasks(
 ) -> Page[TaskView]:
     """Its tasks, in their order."""
     return await farm.views.tasks(job, state=state, after=after, limit=limit)
+
+
+@router.get("/{job}/blocklist")
+async def blocklist(farm: FarmHere, job: Id) -> list[BlockView]:
+    """Who gets no more tasks of some kind in the job."""
+    return await farm.views.blocklist(job)
+
+
+@router.post("/{job}/unblock", openapi_extra=accepts(Unblock))
+async def unblock(farm: FarmHere, actor: Actor, job: Id, body: Annotated[Unblock, body_of(Unblock)]) -> Changed:
+    """Let workers have tasks of the job again."""
+    done = await farm.ask(UnblockWorkers(job, actor, tuple(body.workers), body.kind, body.reason))
+    return Changed(count=done.count)
 
 
 @router.get("/{job}/story")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from schemas.views import (
+    BlockView,
     CoordinatorView,
     Entry,
     JobDetail,
@@ -30,6 +31,7 @@ class Reads(Protocol):
         self, *, state: str | None = None, submitter: str | None = None, before: int | None = None, limit: int = 100
     ) -> Page[JobView]: ...
     async def job(self, job: int) -> JobDetail: ...
+    async def blocklist(self, job: int) -> list[BlockView]: ...
     async def tasks(
         self, job: int, *, state: str | None = None, after: int = 0, limit: int = 100
     ) -> Page[TaskView]: ...

@@ -22,6 +22,8 @@ NEEDS: Final[Mapping[tuple[str, str], Role]] = {
     ("GET", "/jobs/{job}"): _V,
     ("GET", "/jobs/{job}/tasks"): _V,
     ("GET", "/jobs/{job}/story"): _V,
+    ("GET", "/jobs/{job}/blocklist"): _V,
+    ("POST", "/jobs/{job}/unblock"): _S,
     ("POST", "/jobs/{job}/cancel"): _S,
     ("POST", "/jobs/{job}/requeue"): _S,
     ("GET", "/tasks/{task}"): _V,

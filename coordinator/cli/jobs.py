@@ -30,6 +30,12 @@ COLUMNS = [
     Column("SUBMITTED", lambda job: job.submitted_at),
     Column("TOOK", lambda job: span(job.submitted_at, job.finished_at)),
 ]
+_BLOCKED = [
+    Column("WORKER", lambda one: one.worker, keep=True),
+    Column("KIND", lambda one: one.kind),
+    Column("FAILED", lambda one: one.failures, right=True),
+    Column("BLOCKED", lambda one: one.blocked_at),
+]
 _PARTS = [
     Column("TASK", lambda part: numbers(part.first_task, part.count), keep=True),
     Column("NAME", lambda part: part.name),
@@ -47,13 +53,15 @@ def numbers(first: int, count: int) -> str:
 
 def add(app: typer.Typer) -> None:
     """Add the commands to *app*."""
-    jobs = group(app, "jobs", "Jobs: list, show, wait, cancel, requeue.")
+    jobs = group(app, "jobs", "Jobs: list, show, wait, cancel, requeue, blocklist, unblock.")
     command(jobs, invoke_without_command=True)(list_)
     command(jobs, "list")(list_)
     command(jobs, "show")(show)
     command(jobs, "wait")(wait)
     command(jobs, "cancel")(cancel)
     command(jobs, "requeue")(requeue)
+    command(jobs, "blocklist")(blocklist)
+    command(jobs, "unblock")(unblock)
 
 
 def list_(
@@ -171,6 +179,40 @@ def requeue(
     for job in ids(jobs, "job"):
         done = session.farm.requeue_job(job, canceled=canceled, reason=reason)
         changed(session, f"job {job}", done, "task", "requeued")
+
+
+def blocklist(session: Session, job: JobArgument) -> None:
+    """List the workers that get no more tasks of some kind in a job, because they failed too many.
+
+    Examples:
+      farmhand jobs blocklist 12
+      farmhand jobs unblock 12 render-07
+    """
+    found = session.farm.blocklist(job)
+    if session.json:
+        show_json(found)
+        return
+    show_table(_BLOCKED, found, empty=f"no worker is blocked in job {job}")
+
+
+def unblock(
+    session: Session,
+    job: JobArgument,
+    workers: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORKER...]", help="None named: all that are blocked.")
+    ] = None,
+    *,
+    kind: Annotated[str | None, typer.Option("--kind", metavar="KIND", help="Only for tasks of this kind.")] = None,
+    reason: ReasonOption = None,
+) -> None:
+    """Let blocked workers have tasks of a job again; what they failed is forgiven.
+
+    Examples:
+      farmhand jobs unblock 12
+      farmhand jobs unblock 12 render-07 --reason "plugin installed"
+    """
+    done = session.farm.unblock_workers(job, workers, kind=kind, reason=reason)
+    changed(session, f"job {job}", done, "worker", "unblocked")
 
 
 def changed(session: Session, what: str, done: "Changed", noun: str, verb: str) -> None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from schemas.roles import Role
 from schemas.views import (
+    BlockView,
     Changed,
     Entry,
     FarmInfo,
@@ -98,6 +99,19 @@ def cancel_job(job: int, *, reason: str | None = None) -> Call[Changed]:
 def requeue_job(job: int, *, canceled: bool = False, reason: str | None = None) -> Call[Changed]:
     """Start the next run of its failed (and, if asked, canceled) tasks."""
     return _change(f"jobs/{job}/requeue", reason=reason, canceled=canceled)
+
+
+def blocklist(job: int) -> Call[list[BlockView]]:
+    """Who gets no more tasks of some kind in the job."""
+    adapter = TypeAdapter(list[BlockView])
+    return Call("GET", f"jobs/{job}/blocklist", lambda response: adapter.validate_json(response.content))
+
+
+def unblock_workers(
+    job: int, workers: list[str] | None = None, *, kind: str | None = None, reason: str | None = None
+) -> Call[Changed]:
+    """Let workers (all that are blocked, where none is named) have tasks of the job again."""
+    return _change(f"jobs/{job}/unblock", workers=workers or [], kind=kind, reason=reason)
 
 
 def story_of_job(job: int, *, after: int = 0, limit: int = 100) -> Call[Page[Entry]]:

@@ -104,6 +104,8 @@ class Group:
     submitter: str = ""
     claims: Claims = ()
     hold: Hold | None = None
+    #: Workers that get no more tasks of this kind in this job.
+    blocked: frozenset[str] = frozenset()
 
 
 def misfits(worker: Worker, need: TaskClass) -> Iterator[Reason]:
@@ -158,9 +160,19 @@ def withheld(group: Group, budgets: Budgets) -> Iterator[Found]:
         yield exhausted.found
 
 
-def averse(worker: Worker, need: TaskClass, failed_on: Collection[str], everyone: Iterable[Worker]) -> Iterator[Reason]:
-    """Why this worker is not to have a task that *failed_on* some: it did there, and another one can try."""
-    if worker.id in failed_on and any(other.id not in failed_on and could_take(other, need) for other in everyone):
+def averse(
+    worker: Worker,
+    need: TaskClass,
+    failed_on: Collection[str],
+    everyone: Iterable[Worker],
+    blocked: Collection[str] = frozenset(),
+) -> Iterator[Reason]:
+    """Why this worker is not to have a task: *blocked* for its group, or *failed_on* it and another one can try."""
+    if worker.id in blocked:
+        yield Reason.BLOCKED
+    if worker.id in failed_on and any(
+        other.id not in failed_on and other.id not in blocked and could_take(other, need) for other in everyone
+    ):
         yield Reason.FAILED_HERE
 
 
@@ -204,14 +216,16 @@ def place(
     *everyone* are all workers that take work: they decide whether another one could run a task that failed here.
     *shares* are None where fair share is off.
     """
+    groups = list(groups)
     known = {group.id: (group.submitter, group.claims) for group in groups}
+    blocked = {group.id: group.blocked for group in groups if group.blocked}
     waiting = Lanes(lanes_of(candidates, known), budgets or Budgets(), shares)
     placed: list[tuple[Worker, Candidate]] = []
     heap = [(-offer.free.slots, offer.worker.id, offer) for offer in offered]
     heapify(heap)
     while heap and len(placed) < MOST_PLACED:
         _, name, offer = heap[0]
-        chosen = _best(offer, waiting, everyone)
+        chosen = _best(offer, waiting, everyone, blocked)
         if chosen is None:
             heappop(heap)
             continue
@@ -222,14 +236,16 @@ def place(
     return placed
 
 
-def _best(offer: Offer, waiting: Lanes, everyone: Sequence[Worker]) -> tuple[TaskClass, First] | None:
+def _best(
+    offer: Offer, waiting: Lanes, everyone: Sequence[Worker], blocked: Mapping[int, Collection[str]]
+) -> tuple[TaskClass, First] | None:
     """The first task in the worker's order that fits what it has left."""
     for needs in offer.by_queue:
         best: tuple[TaskClass, First] | None = None
         for need in needs:
             if not offer.free.fits(need):
                 continue
-            found = waiting.first(need.id, need.queue, partial(_may_have, offer.worker, need, everyone))
+            found = waiting.first(need.id, need.queue, partial(_may_have, offer.worker, need, everyone, blocked))
             if found is not None and (best is None or found.order < best[1].order):
                 best = (need, found)
         if best is not None:
@@ -237,7 +253,13 @@ def _best(offer: Offer, waiting: Lanes, everyone: Sequence[Worker]) -> tuple[Tas
     return None
 
 
-def _may_have(worker: Worker, need: TaskClass, everyone: Sequence[Worker], candidate: Candidate) -> bool:
+def _may_have(
+    worker: Worker,
+    need: TaskClass,
+    everyone: Sequence[Worker],
+    blocked: Mapping[int, Collection[str]],
+    candidate: Candidate,
+) -> bool:
     """Whether *worker* may have the task."""
-    failed_on = candidate.failed_on
-    return not failed_on or next(averse(worker, need, failed_on, everyone), None) is None
+    failed_on, shut = candidate.failed_on, blocked.get(candidate.group_id, ())
+    return not (failed_on or shut) or next(averse(worker, need, failed_on, everyone, shut), None) is None

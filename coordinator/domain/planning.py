@@ -34,7 +34,8 @@ def plan(
     """What to look at so that *offered* can be filled in the right order.
 
     Per class: whole bands of equal job priority until they hold as many tasks as could be placed. Tasks whose budget
-    could run out meanwhile are looked at and not counted on. With *fair*, a band's submitters take turns.
+    could run out meanwhile, or that some worker is blocked for, are looked at and not counted on. With *fair*, a band's
+    submitters take turns.
     """
     budgets = budgets or Budgets()
     room = _room(offered, most)
@@ -44,7 +45,7 @@ def plan(
         why = next(withheld(group, budgets), None)
         if why is not None:
             found.closed[group.id] = why
-        elif group.ready > 0 and group.class_id in room:
+        elif group.ready > 0 and group.class_id in room and _is_open(group, offered):
             by_class.setdefault(group.class_id, []).append(group)
     lasting = _Lasting(budgets, sum(offer.free.slots for offer in offered), by_class.values())
     for class_id, candidates in by_class.items():
@@ -56,8 +57,13 @@ def plan(
             left = budgets.room(group.claims)
             look = min(group.ready, room[class_id], room[class_id] if left is None else left)
             found.looks[group.id] = look
-            waiting += look if lasting.whatever(group) else 0
+            waiting += look if lasting.whatever(group) and not group.blocked else 0
     return found
+
+
+def _is_open(group: Group, offered: Sequence[Offer]) -> bool:
+    """Whether any of those offered may have tasks of the group."""
+    return not group.blocked or any(offer.worker.id not in group.blocked for offer in offered)
 
 
 def _room(offered: Sequence[Offer], most: int) -> dict[int, int]:

@@ -81,6 +81,7 @@ class Reason(StrEnum):
     TESTING = "testing"
     QUARANTINED = "quarantined"
     ASKED_TO_STOP = "asked_to_stop"
+    BLOCKED = "blocked"
     FAILED_HERE = "failed_here"
     BUSY = "busy"
     RESOURCES = "resources"
@@ -244,6 +245,12 @@ LINES: Final[Mapping[Reason, Line]] = {
         _W.OPERATOR,
         "{workers:worker} could run it but {workers:was|were} asked to stop.",
         "farmhand workers wake {first}",
+    ),
+    _R.BLOCKED: Line(
+        _K.LATER,
+        _W.SUBMITTER,
+        "{workers:worker} ({names}) {workers:is|are} blocked: too many tasks of this kind in job {job} failed there.",
+        "farmhand jobs unblock {job} {first}",
     ),
     _R.FAILED_HERE: Line(
         _K.LATER,

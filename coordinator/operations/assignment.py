@@ -8,16 +8,20 @@ from coordinator.domain.attempt import Attempt, AttemptState
 from coordinator.domain.matching import Candidate, Free, TaskClass, offers, place
 from coordinator.domain.planning import plan
 from coordinator.domain.worker import Worker
+from coordinator.operations import blocklist
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.store import Transaction
 
 
-async def assign(tx: Transaction, ledger: Ledger) -> int:
-    """Give ready tasks to workers that take work; how many. What the transaction changed so far is saved already."""
+async def assign(tx: Transaction, ledger: Ledger) -> bool:
+    """Give ready tasks to workers that take work; whether anything is to be saved. What the transaction changed so far
+    is saved already."""
     groups = await tx.groups_with_work()
     if not groups:
-        return 0
+        return False
     classes = await tx.classes({group.class_id for group in groups})
+    if any(group.blocked for group in groups):
+        groups = await blocklist.lift_stranded(tx, ledger, groups, classes)
     names = None if ledger.work_appeared else ledger.capacity_at
     workers = await tx.workers_with_load(names)
     held = await tx.classes({class_id for _, load in workers for class_id in load})
@@ -27,13 +31,13 @@ async def assign(tx: Transaction, ledger: Ledger) -> int:
     )
     looks = plan(groups, offered).looks
     if not looks:
-        return 0
+        return bool(ledger.dirty_marks)
     candidates = await tx.ready_tasks(ledger, looks)
     everyone = await _everyone(tx, candidates, [worker for worker, _ in workers], complete=names is None)
-    placed = place(offered, candidates, everyone)
+    placed = place(offered, candidates, everyone, groups)
     for worker, candidate in placed:
         _give(ledger, worker, candidate, classes[candidate.class_id])
-    return len(placed)
+    return bool(placed or ledger.dirty_marks)
 
 
 async def _everyone(

@@ -15,6 +15,7 @@ from coordinator.domain import attempt as attempts
 from coordinator.domain import task as tasks
 from coordinator.domain.access import Token
 from coordinator.domain.attempt import Attempt, AttemptEvent, AttemptState, Ending
+from coordinator.domain.blocklist import Mark, MarkKey
 from coordinator.domain.job import JOB_FINISHED, Job, state_of
 from coordinator.domain.outcome import Refused
 from coordinator.domain.task import Task, TaskEvent, TaskState
@@ -61,6 +62,17 @@ class Wanted:
     duties: set[str] = field(default_factory=set)
     #: Names of API tokens that are not revoked.
     tokens: set[str] = field(default_factory=set)
+    #: Jobs of which the blocklists are needed.
+    marks_of: set[int] = field(default_factory=set)
+
+
+class Accusation(NamedTuple):
+    """A task of this class was failed by this worker and nobody else (`delta` 1), or by somebody else too (-1)."""
+
+    job_id: int
+    class_id: int
+    worker_id: str
+    delta: int
 
 
 class Entry(NamedTuple):
@@ -162,6 +174,10 @@ class Ledger:
         self.work_appeared = False
         #: Jobs that had enough failures: their other tasks are to be canceled.
         self.condemned: set[int] = set()
+        #: What stands against workers, of the jobs whose blocklists were loaded; and what this transaction adds to it.
+        self.marks: dict[MarkKey, Mark] = {}
+        self.dirty_marks: set[MarkKey] = set()
+        self.accusations: list[Accusation] = []
         self.outgoing = Outgoing()
         self.counted: defaultdict[tuple[str, str], int] = defaultdict(int)
 

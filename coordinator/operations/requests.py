@@ -76,6 +76,17 @@ class CancelJob(Request[Changed]):
 
 
 @dataclass(frozen=True)
+class UnblockWorkers(Request[Changed]):
+    """Let these workers (none named: all that are blocked) have tasks of this kind (None: all) in the job again."""
+
+    job: int
+    actor: str
+    workers: tuple[str, ...] = ()
+    kind: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
 class CancelTasks(Request[Changed]):
     """Cancel these tasks; finished ones are refused."""
 

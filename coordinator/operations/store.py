@@ -62,6 +62,15 @@ class Transaction(Protocol):
     async def workers_with_load(self, names: Collection[str] | None) -> list[tuple[Worker, dict[int, int]]]:
         """Workers that take work (all, or those in *names*), each with class -> held attempts."""
 
+    async def load_marks(self, ledger: Ledger, jobs: Collection[int]) -> None:
+        """What stands against workers in these jobs, into *ledger*."""
+
+    async def classes_of_jobs(self, jobs: Collection[int]) -> dict[int, list[TaskClass]]:
+        """The requirement classes of each job's tasks."""
+
+    async def workers_here(self) -> list[Worker]:
+        """All workers that we hear, whatever they are willing to do."""
+
     async def ready_tasks(self, ledger: Ledger, looks: Mapping[int, int]) -> list[Candidate]:
         """The best ready tasks of each group (group -> how many), loaded into *ledger*."""
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from coordinator.domain.task import TaskState
-from coordinator.operations import access, duties, jobs, states, tasks, workers
+from coordinator.operations import access, blocklist, duties, jobs, states, tasks, workers
 from coordinator.operations.access import CreateToken, RevokeToken
 from coordinator.operations.ledger import Ledger, ParkedMessage, Parking, Wanted
 from coordinator.operations.requests import (
@@ -23,6 +23,7 @@ from coordinator.operations.requests import (
     RequeueFailed,
     RequeueTasks,
     SubmitJob,
+    UnblockWorkers,
 )
 from coordinator.operations.workers import Silence
 from schemas.envelope import FromWorker
@@ -228,6 +229,11 @@ def _want_requeue(wanted: Wanted, request: RequeueFailed) -> None:
     wanted.slices[request.job] = frozenset(states)
 
 
+def _want_unblock(wanted: Wanted, request: UnblockWorkers) -> None:
+    wanted.jobs.add(request.job)
+    wanted.marks_of.add(request.job)
+
+
 def _cancel_more(ledger: Ledger, event: CancelMore) -> Changed:
     return jobs.cancel_slice(ledger, event.job, "farmhand") if event.job in ledger.jobs else Changed(0)
 
@@ -248,6 +254,7 @@ OPERATIONS: Final[Mapping[type, Operation]] = {
     SubmitJob: Operation(_want_submit, jobs.draft),
     CancelJob: Operation(_want_cancel, jobs.cancel),
     RequeueFailed: Operation(_want_requeue, jobs.requeue_failed),
+    UnblockWorkers: Operation(_want_unblock, blocklist.unblock_workers),
     CancelTasks: Operation(_want_tasks, tasks.cancel_tasks),
     RequeueTasks: Operation(_want_tasks, tasks.requeue_tasks),
     RequestWorkerState: Operation(lambda wanted, r: wanted.holders.add(r.worker), states.request_state),

@@ -13,7 +13,7 @@ from coordinator.domain.job import Job, verdict_on
 from coordinator.domain.retry import RetryClass
 from coordinator.domain.task import FINISHED, HELD, Task, TaskEvent, TaskState
 from coordinator.operations import late
-from coordinator.operations.ledger import Ledger
+from coordinator.operations.ledger import Accusation, Ledger
 from coordinator.operations.requests import CancelTasks, Changed, ConflictError, NotFoundError, RequeueTasks
 from schemas.envelope import FromWorker
 from schemas.task import (
@@ -158,7 +158,7 @@ def follow(ledger: Ledger, task: Task, attempt: Attempt) -> None:
     """A live attempt ended without a result: try again at once, later, or not at all."""
     ending = attempt.ending or Ending.LOST
     kind = retry.class_of(ending, attempt.cause, attempt.exit_code)
-    _count(task, attempt, kind)
+    _count(ledger, task, attempt, kind)
     job = ledger.jobs[task.job_id]
     counts = retry.Counts(task.failures, task.shortages, task.losses)
     budget = retry.Budget(task.retries, job.policy.shortages, job.policy.max_losses)
@@ -184,15 +184,23 @@ def follow(ledger: Ledger, task: Task, attempt: Attempt) -> None:
     ledger.note_task(f"attempt.{ending}", task, attempt=attempt, detail=detail)
 
 
-def _count(task: Task, attempt: Attempt, kind: RetryClass) -> None:
-    """One more end of this class in the task's run. A loss counts when the attempt had started."""
+def _count(ledger: Ledger, task: Task, attempt: Attempt, kind: RetryClass) -> None:
+    """One more end of this class in the task's run. A loss counts when the attempt had started.
+
+    The first worker that fails the task is suspected; the second one speaks for it, and against the task.
+    """
     if kind is RetryClass.INFRASTRUCTURE:
         task.losses += attempt.ending is Ending.LOST and attempt.started_at is not None
         return
     task.failures += retry.RULES[kind].burns_retry
     task.shortages += kind is RetryClass.RESOURCE
-    if attempt.worker_id not in task.failed_on:
-        task.failed_on = [*task.failed_on, attempt.worker_id]
+    if attempt.worker_id in task.failed_on:
+        return
+    if not task.failed_on and kind is not RetryClass.POISON:
+        ledger.accusations.append(Accusation(task.job_id, attempt.class_id, attempt.worker_id, 1))
+    elif len(task.failed_on) == 1:
+        ledger.accusations.append(Accusation(task.job_id, attempt.class_id, task.failed_on[0], -1))
+    task.failed_on = [*task.failed_on, attempt.worker_id]
 
 
 def _judge_job(ledger: Ledger, job: Job) -> None:

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import structlog
 
 from coordinator.domain import liveness
-from coordinator.operations import assignment, jobs
+from coordinator.operations import assignment, blocklist, jobs
 from coordinator.operations.inbox import Inbox, Item
 from coordinator.operations.jobs import Draft
 from coordinator.operations.ledger import Ledger, Parking, Wanted
@@ -165,6 +165,7 @@ class Writer:
                 growing += await tx.growing(ledger, wanted.growing)
             for one in growing:
                 await tx.insert_tasks(jobs.grow(ledger, one))
+            await blocklist.settle(tx, ledger)
             await _save(tx, ledger)
             if (ledger.work_appeared or ledger.capacity_at) and await assignment.assign(tx, ledger):
                 await _save(tx, ledger)

@@ -8,7 +8,7 @@ import asyncpg
 
 from coordinator.domain.task import TaskState
 from coordinator.operations.ledger import Ledger
-from coordinator.storage import rows, tokens
+from coordinator.storage import blocking, rows, tokens
 from coordinator.storage.queries import load
 
 SAVE = load("save")
@@ -29,6 +29,7 @@ async def save(connection: asyncpg.Connection, ledger: Ledger) -> None:
     await _attempts(connection, ledger)
     await _tasks(connection, ledger)
     await _jobs(connection, ledger)
+    await blocking.save_marks(connection, ledger)
     if ledger.dirty_groups:
         ids = sorted(ledger.dirty_groups)
         await connection.execute(SAVE["groups"], ids, [ledger.groups[one].ready for one in ids])

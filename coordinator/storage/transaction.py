@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import asyncpg
@@ -16,7 +17,7 @@ from coordinator.operations.jobs import SLICE, Draft, Growing, Grown
 from coordinator.operations.ledger import Dependent, GroupRow, Ledger, ParkedMessage, Wanted
 from coordinator.operations.ports import Delivery
 from coordinator.operations.store import Order
-from coordinator.storage import growing, rows, saving, tokens
+from coordinator.storage import blocking, growing, rows, saving, tokens
 from coordinator.storage.queries import load
 
 LOAD: Final = load("load")
@@ -71,6 +72,14 @@ class PostgresTransaction:
             ledger.worker_count = await self._connection.fetchval(LOAD["worker_count"])
         if wanted.keys or wanted.kinds:
             await self._load_for_submission(wanted)
+        await self._load_rest(wanted)
+        return ledger
+
+    async def _load_rest(self, wanted: Wanted) -> None:
+        """What only few events ask for."""
+        ledger = self._ledger
+        if wanted.marks_of:
+            await self.load_marks(ledger, wanted.marks_of)
         if wanted.parked:
             for row in await self._fetch("parked", list(wanted.parked)):
                 ledger.parked[row["id"]] = _parked(row)
@@ -80,7 +89,6 @@ class PostgresTransaction:
             ledger.duties = {
                 row["name"]: row["last_run_at"] for row in await self._fetch("duties", list(wanted.duties))
             }
-        return ledger
 
     async def _load_by_time(self, wanted: Wanted) -> None:
         ledger = self._ledger
@@ -202,7 +210,11 @@ class PostgresTransaction:
 
     async def groups_with_work(self) -> list[Group]:
         """The groups with ready tasks."""
-        return [Group(*row) for row in await self._fetch("groups_with_work")]
+        found = [(Group(*row[:-1]), row["blocklisted"]) for row in await self._fetch("groups_with_work")]
+        if not any(blocklisted for _, blocklisted in found):
+            return [group for group, _ in found]
+        shut = await blocking.blocked_of_groups(self._connection, [group.id for group, some in found if some])
+        return [replace(group, blocked=shut.get(group.id, frozenset())) for group, _ in found]
 
     async def classes(self, ids: Collection[int]) -> dict[int, TaskClass]:
         """Requirement classes by number."""
@@ -221,6 +233,23 @@ class PostgresTransaction:
             load_of[row["worker_id"]][row["class_id"]] = row["held"]
         return [(worker, load_of[worker.id]) for worker in workers]
 
+    async def load_marks(self, ledger: Ledger, jobs: Collection[int]) -> None:
+        """What stands against workers in these jobs, into *ledger*."""
+        await blocking.load_marks(self._connection, ledger, jobs)
+
+    async def classes_of_jobs(self, jobs: Collection[int]) -> dict[int, list[TaskClass]]:
+        """The requirement classes of each job's tasks."""
+        found = await self._connection.fetch(blocking.SQL["classes_of_jobs"], list(jobs))
+        classes = await self.classes({row["class_id"] for row in found})
+        of: dict[int, list[TaskClass]] = {job: [] for job in jobs}
+        for row in found:
+            of[row["job_id"]].append(classes[row["class_id"]])
+        return of
+
+    async def workers_here(self) -> list[Worker]:
+        """All workers that we hear, whatever they are willing to do."""
+        return [self._know(row) for row in await self._connection.fetch(blocking.SQL["workers_here"])]
+
     async def ready_tasks(self, ledger: Ledger, looks: Mapping[int, int]) -> list[Candidate]:
         """The best ready tasks of each group, loaded into *ledger*."""
         found = await self._fetch("ready_tasks", list(looks), list(looks.values()))
@@ -235,6 +264,7 @@ class PostgresTransaction:
                 ledger.jobs[task.job_id].priority,
                 task.priority,
                 frozenset(task.failed_on),
+                task.group_id,
             )
             for task in tasks
         ]

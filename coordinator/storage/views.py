@@ -18,6 +18,7 @@ from coordinator.storage.reading import Connection, Reader
 from schemas.base import MAX_INT
 from schemas.views import (
     AttemptView,
+    BlockView,
     CoordinatorView,
     Entry,
     HeldView,
@@ -74,6 +75,13 @@ class Views(Reader):
             parts=[PartView(**{**part, "after": shown.dependencies(part["after"])}) for part in parts],
             waiting=[WaitingTasks(**why.model_dump(), tasks=count) for count, why in reasons],
         )
+
+    async def blocklist(self, job: int) -> list[BlockView]:
+        """Who gets no more tasks of some kind in the job."""
+        rows = await self._fetch("blocklist", job)
+        if not rows and await self._fetchrow("job", job) is None:
+            raise NotFoundError(f"there is no job {job}")
+        return [BlockView(**row) for row in rows]
 
     # --- tasks ---------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from schemas.views.farm import CoordinatorView, FarmInfo, Numbers, ParkedDetail,
 from schemas.views.jobs import (
     FINISHED_JOB,
     AttemptView,
+    BlockView,
     Counts,
     JobDetail,
     JobState,
@@ -25,7 +26,7 @@ from schemas.views.jobs import (
     WaitingClass,
     WaitingTasks,
 )
-from schemas.views.wishes import Labels, Reason, RequeueJob, StateWish
+from schemas.views.wishes import Labels, Reason, RequeueJob, StateWish, Unblock
 from schemas.views.workers import Amounts, Asked, Connection, HeldView, QueueView, WorkerDetail, WorkerView
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Amounts",
     "Asked",
     "AttemptView",
+    "BlockView",
     "Changed",
     "Connection",
     "CoordinatorView",
@@ -65,6 +67,7 @@ __all__ = [
     "TaskView",
     "TokenView",
     "TokenWish",
+    "Unblock",
     "View",
     "Waiting",
     "WaitingClass",

@@ -88,6 +88,16 @@ class JobView(View):
     finished_at: datetime | None
 
 
+class BlockView(View):
+    """A worker that gets no more tasks of this kind in the job: it failed `failures` that nobody else has failed."""
+
+    worker: str
+    kind: str
+    failures: int
+    failed_at: datetime
+    blocked_at: datetime
+
+
 class PartView(View):
     """A task of the job as it was submitted; an array stands for `count` tasks, numbered from `first_task`."""
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.base import Strict, Text, Word
+from schemas.base import Strict, Text, Word, WorkerName
 from schemas.worker import RequestedState
 
 
@@ -12,6 +12,13 @@ class Reason(Strict):
     """Why an operator does something."""
 
     reason: Text | None = None
+
+
+class Unblock(Reason):
+    """Let workers have tasks of a job again: those named, else all that are blocked; of one kind, else of all."""
+
+    workers: Annotated[list[WorkerName], Field(max_length=1000)] = Field(default_factory=list)
+    kind: Word | None = None
 
 
 class RequeueJob(Reason):

@@ -130,3 +130,17 @@ SELECT t.id AS task, t.failures, t.shortages, t.losses, t.retries, ends.failed, 
  WHERE t.failures + t.shortages > ends.failed
     OR t.losses > ends.lost
     OR (t.state = 'failed' AND t.reason ~ '^failed( [0-9]+ times)?$' AND t.failures <= t.retries);
+
+-- name: no_work_for_a_worker_that_is_blocked_for_it
+SELECT a.task_id AS task, a.attempt, a.worker_id AS worker, a.assigned_at, b.blocked_at
+  FROM blocklist b
+  JOIN attempts a ON a.worker_id = b.worker_id AND a.assigned_at > b.blocked_at
+  JOIN tasks t ON t.id = a.task_id AND t.job_id = b.job_id
+  JOIN classes c ON c.id = a.class_id AND c.kind = b.kind;
+
+-- name: who_is_blocked_is_counted_and_noted
+SELECT j.id AS job, j.blocklisted, b.worker_id AS worker, b.kind
+  FROM jobs j JOIN blocklist b ON b.job_id = j.id AND b.blocked_at IS NOT NULL
+ WHERE j.blocklisted = 0
+    OR NOT EXISTS (SELECT FROM history h WHERE h.worker_id = b.worker_id AND h.job_id = j.id
+                      AND h.event = 'worker.blocked');

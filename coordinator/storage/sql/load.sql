@@ -97,8 +97,9 @@ SELECT id, expanded < total AS growing FROM jobs
 SELECT * FROM classes WHERE id = ANY($1::bigint[]);
 
 -- name: groups_with_work
--- Columns in the order of the fields of `matching.Group`.
-SELECT g.id, g.job_id, g.class_id, j.priority, g.ready, j.cancel_requested_at IS NOT NULL AS canceling
+-- Columns in the order of the fields of `matching.Group`; the last one says whether some worker is blocked.
+SELECT g.id, g.job_id, g.class_id, j.priority, g.ready, j.cancel_requested_at IS NOT NULL AS canceling,
+       j.blocklisted > 0 AS blocklisted
   FROM groups g JOIN jobs j ON j.id = g.job_id
  WHERE g.ready > 0;
 

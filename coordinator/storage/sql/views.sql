@@ -24,6 +24,13 @@ SELECT id, name, key, submitter, queue, priority, state, total, expanded, n_bloc
 FROM jobs
 WHERE id = $1
 
+-- name: blocklist
+SELECT worker_id AS worker, kind, failures, failed_at, blocked_at
+FROM blocklist
+WHERE job_id = $1 AND blocked_at IS NOT NULL
+ORDER BY blocked_at, worker_id, kind
+LIMIT 1000
+
 -- name: parts
 SELECT s.name, c.kind, c.queue, s.first_task, s.count, s.after::text AS after
 FROM specs s
