@@ -127,7 +127,7 @@ class Coordinator:
                 await intakes[queue].settle(some)
 
         meter = Meter(self.telemetry, lambda: (broker.connected, courier.counts))
-        writer = Writer(inbox, store, courier, settle, self._patience, meter)
+        writer = Writer(inbox, store, courier, settle, self._patience, meter, settings.quarantine_below)
         self.desk = desk = Desk(inbox, receiver.items)
 
         def health() -> list[str]:

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     outputs_dir: Path | None = None
     lost_after_s: Annotated[float, Field(ge=30, description="silence after which a worker is lost, in seconds")] = 30.0
     heartbeat_s: Annotated[float, Field(ge=1, le=60, description="shortest interval between heartbeats")] = 5.0
+    quarantine_below: Annotated[
+        float, Field(ge=0, lt=1, description="health below which a worker is quarantined; 0: none ever is")
+    ] = 0.3
     log_retention_days: Annotated[int, Field(ge=1)] = 30
     log_level: str = "info"
     log_format: Annotated[str, Field(pattern="^(auto|json|console)$")] = "auto"

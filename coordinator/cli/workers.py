@@ -136,6 +136,7 @@ def _facts(worker: "WorkerDetail") -> None:
                 else None,
             ),
             ("gpus", f"{worker.used.gpus} of {worker.capacity.gpus} used" if worker.capacity.gpus else None),
+            ("health", _health(worker)),
             ("machine", " ".join(str(worker.platform.get(key, "")) for key in ("hostname", "os", "arch"))),
             ("cpu", whole(stats.get("cpu_percent"))),
             ("load", " ".join(f"{load:.2f}" for load in stats.get("load", []))),
@@ -144,6 +145,11 @@ def _facts(worker: "WorkerDetail") -> None:
             ("software", worker.software),
         ]
     )
+
+
+def _health(worker: "WorkerDetail") -> str | None:
+    jobs = f"{worker.failing_jobs} job{'' if worker.failing_jobs == 1 else 's'}"
+    return f"{worker.health:.2f}: failed in {jobs} what nobody else failed" if worker.failing_jobs else None
 
 
 def _of(stats: dict[str, int], what: str) -> str | None:

@@ -38,6 +38,7 @@ def _accuse(ledger: Ledger, classes: dict[int, list[TaskClass]]) -> set[tuple[in
         mark.failures = max(0, mark.failures + one.delta)
         if one.delta > 0:
             mark.failed_at = ledger.now
+            ledger.suspects.add(one.worker_id)
         ledger.dirty_marks.add(key)
         touched.add((one.job_id, kind))
     return touched

@@ -178,6 +178,8 @@ class Ledger:
         self.marks: dict[MarkKey, Mark] = {}
         self.dirty_marks: set[MarkKey] = set()
         self.accusations: list[Accusation] = []
+        #: Workers that failed tasks which nobody else has failed: perhaps they fail everywhere.
+        self.suspects: set[str] = set()
         self.outgoing = Outgoing()
         self.counted: defaultdict[tuple[str, str], int] = defaultdict(int)
 

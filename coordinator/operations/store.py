@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any, Protocol
 
 from coordinator.domain.attempt import Attempt
+from coordinator.domain.health import Evidence
 from coordinator.domain.matching import Candidate, Group, TaskClass
 from coordinator.domain.worker import Worker
 from coordinator.operations.jobs import Draft, Growing, Grown
@@ -67,6 +68,9 @@ class Transaction(Protocol):
 
     async def classes_of_jobs(self, jobs: Collection[int]) -> dict[int, list[TaskClass]]:
         """The requirement classes of each job's tasks."""
+
+    async def evidence(self, workers: Collection[str], now: datetime) -> dict[str, Evidence]:
+        """How each of *workers* did lately, by what is saved."""
 
     async def workers_here(self) -> list[Worker]:
         """All workers that we hear, whatever they are willing to do."""

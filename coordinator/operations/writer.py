@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import structlog
 
 from coordinator.domain import liveness
-from coordinator.operations import assignment, blocklist, jobs
+from coordinator.operations import assignment, blocklist, health, jobs
 from coordinator.operations.inbox import Inbox, Item
 from coordinator.operations.jobs import Draft
 from coordinator.operations.ledger import Ledger, Parking, Wanted
@@ -35,6 +35,8 @@ MOST_EVENTS: Final = 4000
 PATIENCE_OF_PEOPLE_S: Final = 5.0
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 2.0
+#: A worker whose health is less is quarantined.
+QUARANTINE_BELOW: Final = 0.3
 #: Seconds that the end waits for what is under way.
 DRAIN_S: Final = 5.0
 
@@ -67,6 +69,7 @@ class Writer:
         settle: Callable[[Sequence[Delivery]], Awaitable[None]],
         patience: Silence,
         observer: Observer,
+        quarantine_below: float = QUARANTINE_BELOW,
     ) -> None:
         self._inbox = inbox
         self._store = store
@@ -74,6 +77,7 @@ class Writer:
         self._settle = settle
         self._patience = patience
         self._observer = observer
+        self._quarantine_below = quarantine_below
         self._busy = asyncio.Lock()
         self.healthy = True
         self._workers = 0
@@ -167,6 +171,8 @@ class Writer:
                 await tx.insert_tasks(jobs.grow(ledger, one))
             await blocklist.settle(tx, ledger)
             await _save(tx, ledger)
+            if ledger.suspects and await health.judge(tx, ledger, self._quarantine_below):
+                await _save(tx, ledger)
             if (ledger.work_appeared or ledger.capacity_at) and await assignment.assign(tx, ledger):
                 await _save(tx, ledger)
             letters = await compose(tx, ledger, self._patience)

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
 from cachetools import LRUCache
 
 from coordinator.domain.attempt import Attempt
+from coordinator.domain.health import Evidence
 from coordinator.domain.lease import Lease
 from coordinator.domain.matching import Candidate, Group, TaskClass
 from coordinator.domain.template import element_name, fill, fill_text
@@ -17,7 +19,7 @@ from coordinator.operations.jobs import SLICE, Draft, Growing, Grown
 from coordinator.operations.ledger import Dependent, GroupRow, Ledger, ParkedMessage, Wanted
 from coordinator.operations.ports import Delivery
 from coordinator.operations.store import Order
-from coordinator.storage import blocking, growing, rows, saving, tokens
+from coordinator.storage import blocking, evidence, growing, rows, saving, tokens
 from coordinator.storage.queries import load
 
 LOAD: Final = load("load")
@@ -245,6 +247,10 @@ class PostgresTransaction:
         for row in found:
             of[row["job_id"]].append(classes[row["class_id"]])
         return of
+
+    async def evidence(self, workers: Collection[str], now: datetime) -> dict[str, Evidence]:
+        """How each of *workers* did lately, by what is saved."""
+        return await evidence.evidence(self._connection, workers, now)
 
     async def workers_here(self) -> list[Worker]:
         """All workers that we hear, whatever they are willing to do."""

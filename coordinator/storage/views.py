@@ -12,8 +12,9 @@ from typing import Final
 
 import asyncpg
 
+from coordinator.domain import health
 from coordinator.operations.requests import NotFoundError
-from coordinator.storage import queries, shown, waiting
+from coordinator.storage import evidence, queries, shown, waiting
 from coordinator.storage.reading import Connection, Reader
 from schemas.base import MAX_INT
 from schemas.views import (
@@ -208,9 +209,13 @@ class Views(Reader):
             if row is None:
                 raise NotFoundError(f"there is no worker {worker}")
             held = await connection.fetch(_SQL["held"], worker)
+            now = await connection.fetchval(_SQL["now"])
+            done = (await evidence.evidence(connection, [worker], now))[worker]
         return WorkerDetail(
             **{
                 **shown.worker(row),
+                "health": health.score(done),
+                "failing_jobs": len(done.failed_s),
                 "instance": row["instance"],
                 "boot_id": row["boot_id"],
                 "platform": json.loads(row["platform"]),

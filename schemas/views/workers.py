@@ -78,12 +78,17 @@ class HeldView(View):
 
 
 class WorkerDetail(WorkerView):
-    """A worker with its machine, and the attempts it holds (at most 500)."""
+    """A worker with its machine, and the attempts it holds (at most 500).
+
+    `health` is 1.0 when it fails nothing; it is lessened by the `failing_jobs` in which it failed what nobody else has.
+    """
 
     instance: str
     boot_id: str
     platform: dict[str, Any]
     can_restart: bool
+    health: float = 1.0
+    failing_jobs: int = 0
     stats: dict[str, Any] | None
     open_sessions: int
     last_activity_at: datetime | None
