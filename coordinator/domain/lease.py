@@ -53,7 +53,7 @@ def released_by(lease: Lease, event: AttemptEvent) -> Released | None:
     Only the worker's own report of the end is believed. That a worker is silent, or lists the attempt no more, may mean
     that the task runs on without it.
     """
-    if event is AttemptEvent.REPORTED:
+    if event in (AttemptEvent.REPORTED, AttemptEvent.ACCEPTED_LATE):
         return Released.SAID
     return Released.NEVER_GRANTED if lease.until is None else None
 

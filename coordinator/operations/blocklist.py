@@ -3,7 +3,7 @@
 Marks are loaded only when a task has failed, or a job with blocked workers has work: nobody else pays for the rule.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from coordinator.domain.blocklist import Mark, MarkKey, is_stranded, to_be_blocked
@@ -20,17 +20,18 @@ async def settle(tx: Transaction, ledger: Ledger) -> None:
     jobs = {one.job_id for one in ledger.accusations}
     await tx.load_marks(ledger, jobs)
     classes = await tx.classes_of_jobs(jobs)
-    for job_id, kind in sorted(_accuse(ledger, classes)):
+    kinds = await tx.classes({one.class_id for one in ledger.accusations})
+    for job_id, kind in sorted(_accuse(ledger, kinds)):
         same = [need for need in classes[job_id] if need.kind == kind]
         await _judge(tx, ledger, job_id, kind, same)
     ledger.accusations.clear()
 
 
-def _accuse(ledger: Ledger, classes: dict[int, list[TaskClass]]) -> set[tuple[int, str]]:
+def _accuse(ledger: Ledger, classes: Mapping[int, TaskClass]) -> set[tuple[int, str]]:
     """Count; the jobs and kinds that are concerned."""
     touched = set()
     for one in ledger.accusations:
-        kind = next(need.kind for need in classes[one.job_id] if need.id == one.class_id)
+        kind = classes[one.class_id].kind
         key = MarkKey(one.job_id, kind, one.worker_id)
         mark = ledger.marks.get(key)
         if mark is None:

@@ -21,8 +21,8 @@ def accept(ledger: Ledger, task: Task, attempt: Attempt) -> None:
     if attempt.ending is Ending.LOST and attempt.started_at is not None:
         task.losses -= 1
     was = attempt.ending or attempt.state
-    ledger.advance(attempt, AttemptEvent.ACCEPTED_LATE)
-    attempt.accepted = True
     task.accepted_attempt = attempt.attempt
     ledger.move(task, TaskEvent.COMPLETED_LATE)
+    ledger.advance(attempt, AttemptEvent.ACCEPTED_LATE)
+    attempt.accepted = True
     ledger.note_task("task.completed", task, attempt=attempt, detail={"late": True, "was": was.value})

@@ -12,12 +12,18 @@ async def _given_away(farm: Farm, first: WireWorker, **job: str) -> int:
     attempt = await first.assigned()
     await first.start(attempt)
     await farm.until("SELECT state = 'running' FROM tasks WHERE id = $1", attempt.task)
-    await farm.rows("UPDATE coordinators SET listening_since = farm_now() - interval '1 hour'")
-    await farm.rows(
-        "UPDATE worker_liveness SET last_seen_at = farm_now() - interval '31 s' WHERE worker_id = $1", first.name
-    )
+    await _lose(farm, first)
     await farm.until("SELECT ending = 'lost' FROM attempts WHERE task_id = $1 AND attempt = 1", attempt.task)
     return attempt.task
+
+
+async def _lose(farm: Farm, worker: WireWorker) -> None:
+    """As if it had been silent for too long."""
+    await farm.rows("UPDATE coordinators SET listening_since = farm_now() - interval '1 hour'")
+    await farm.rows(
+        "UPDATE worker_liveness SET last_seen_at = farm_now() - interval '31 s' WHERE worker_id = $1", worker.name
+    )
+    await farm.until("SELECT connection = 'lost' FROM workers WHERE id = $1", worker.name)
 
 
 async def _report(worker: WireWorker, task: int) -> Verdict:
@@ -92,3 +98,22 @@ async def test_a_worker_that_lists_a_late_success_is_not_told_to_forget_it_befor
         assert await _report(late, task) is Verdict.ACCEPTED
         revoked = await late.hear(lambda one: one.type == "revoke")
         assert [(one.task, one.attempt) for one in revoked.attempts] == [(task, again.attempt)]
+
+
+async def test_a_late_result_of_an_exclusive_task_ends_its_lease(farm: Farm) -> None:
+    exclusive = {"kind": "exec", "commands": [{"name": "exec"}], "exclusive": True}
+    async with WireWorker(farm.amqp_url, "node-1", kinds=["exec"], supervises=["exec"]) as late:
+        await late.online()
+        await farm.submit(exclusive, late_results="accept")
+        attempt = await late.assigned()
+        await late.beat(holds=[Held(task=attempt.task, attempt=1, phase=Phase.RECEIVED)])
+        await late.hear(lambda one: one.type == "beat_ack")
+        await late.start(attempt)
+        await farm.until("SELECT state = 'running' FROM tasks")
+        await _lose(farm, late)
+        assert await farm.state(attempt.task) == "scheduled"
+
+        assert await _report(late, attempt.task) is Verdict.ACCEPTED
+
+        assert (await farm.rows("SELECT released_by FROM leases"))[0][0] == "said"
+        assert await farm.state(attempt.task) == "completed"
