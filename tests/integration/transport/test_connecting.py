@@ -124,9 +124,10 @@ async def test_a_queue_that_comes_back_with_other_arguments_is_said_once_and_lea
             await other.delete(EVENTS_QUEUE)
             while not events.deliveries:
                 await other.publish("ev.w1", b"after")
-    complaints = [line for line in said if line["event"] == "cannot consume"]
-    assert len(complaints) == 1
-    assert "farmhand.events exists with another x-delivery-limit" in complaints[0]["problem"]
+    complaints = [line["problem"] for line in said if line["event"] == "cannot consume"]
+    # A look in between may have found no queue at all, which is another complaint.
+    told = [problem for problem in complaints if "farmhand.events exists with another x-delivery-limit" in problem]
+    assert len(told) == 1
 
 
 async def test_a_broker_that_is_not_there_is_waited_for_and_that_is_said_once(cable: Cable, other: OtherSide) -> None:
