@@ -118,3 +118,29 @@ def test_a_typing_error_in_a_job_file_is_told_with_its_line(farmhand: Run, tmp_p
     done = farmhand("submit", str(path))
 
     assert (done.code, done.err) == (2, f"farmhand: {path}:2: queeu: there is no such field; did you mean queue?\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "field"),
+    [
+        ("fail_fast", "fail_fast"),
+        ("fail-fast", "fail_fast"),
+        ("10%", {"share": 0.1}),
+        ("0.25", {"share": 0.25}),
+        ("1", {"share": 1.0}),
+    ],
+)
+def test_what_failures_do_is_a_word_or_a_share(farmhand: Run, word: str, field: object) -> None:
+    assert job(farmhand, "--on-failure", word, "--", "true")["on_failure"] == field
+
+
+@pytest.mark.parametrize("word", ["sometimes", "0", "110%", "nan", "-1"])
+def test_a_share_that_is_none_is_refused_with_what_to_write(farmhand: Run, word: str) -> None:
+    done = farmhand("submit", "--on-failure", word, "--", "true")
+
+    assert done.code == 2
+    assert "write continue, fail_fast, or a share of the tasks such as 10% or 0.1" in done.err
+
+
+def test_late_results_are_for_the_job_to_accept(farmhand: Run) -> None:
+    assert job(farmhand, "--late-results", "accept", "--", "true")["late_results"] == "accept"

@@ -1,0 +1,63 @@
+"""What the API tells of failures, and what it hands on."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from coordinator.client import AsyncFarmhandClient, FarmhandError
+from coordinator.operations.requests import UnblockWorkers
+from tests.integration.api.conftest import Inbox
+from tests.integration.api.rows import Rows
+
+NOW = datetime.now(UTC)
+
+
+async def _mark(rows: Rows, job: int, worker: str, failures: int, *, minutes: int = 0, blocked: bool = True) -> None:
+    at = NOW - timedelta(minutes=minutes)
+    await rows.insert("blocklist", job_id=job, kind="exec", worker_id=worker, failures=failures, failed_at=at,
+                      blocked_at=at if blocked else None)  # fmt: skip
+
+
+async def test_the_blocklist_of_a_job_names_those_that_are_blocked(rows: Rows, client: AsyncFarmhandClient) -> None:
+    job = await rows.job()
+    for name in ("node-1", "node-2"):
+        await rows.worker(name)
+    await _mark(rows, job, "node-1", 3)
+    await _mark(rows, job, "node-2", 2, blocked=False)
+
+    (found,) = await client.blocklist(job)
+
+    assert (found.worker, found.kind, found.failures, found.blocked_at) == ("node-1", "exec", 3, NOW)
+    with pytest.raises(FarmhandError, match="no job 99"):
+        await client.blocklist(99)
+
+
+async def test_a_wish_to_unblock_is_handed_on_with_who_and_why(client: AsyncFarmhandClient, inbox: Inbox) -> None:
+    await client.unblock_workers(7, ["node-1"], kind="exec", reason="plugin installed")
+
+    assert inbox.asked == [UnblockWorkers(7, "ana@desk", ("node-1",), "exec", "plugin installed")]
+    with pytest.raises(FarmhandError, match=r"workers\.0"):
+        await client.unblock_workers(7, ["Not A Name"])
+
+
+async def test_a_job_says_what_its_submitter_decided_about_failure(rows: Rows, client: AsyncFarmhandClient) -> None:
+    plain = await client.job(await rows.job())
+    fast = await client.job(await rows.job(policy={"fail_share": 0.0, "late_results": "accept"}))
+    share = await client.job(await rows.job(policy={"fail_share": 0.25, "max_losses": 2}))
+
+    assert (plain.on_failure, plain.late_results, plain.max_losses) == ("continue", "reject", 5)
+    assert (fast.on_failure, fast.late_results) == ("fail_fast", "accept")
+    assert (share.on_failure, share.max_losses) == ("fails at 0.25 of its tasks", 2)
+
+
+async def test_a_workers_health_is_told_by_jobs_and_fades_with_time(rows: Rows, client: AsyncFarmhandClient) -> None:
+    for name in ("node-1", "node-2"):
+        await rows.worker(name)
+    for minutes in (0, 60):
+        await _mark(rows, await rows.job(), "node-1", 3, minutes=minutes)
+    await rows.insert("history", at=NOW, event="task.completed", job_id=99, task_id=1, worker_id="node-1")
+
+    sick, well = await client.worker("node-1"), await client.worker("node-2")
+
+    assert (sick.failing_jobs, round(sick.health, 2)) == (2, round(2 / 3.5, 2))
+    assert (well.failing_jobs, well.health) == (0, 1.0)
