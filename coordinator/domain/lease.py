@@ -19,6 +19,8 @@ from typing import Final
 
 from coordinator.domain.attempt import AttemptEvent
 
+#: What happens because the worker itself has reported the end.
+_WORDS: Final = frozenset({AttemptEvent.REPORTED, AttemptEvent.ACCEPTED_LATE})
 #: The part of a lease that is waited for besides, because clocks differ in their pace.
 MARGIN: Final = 0.05
 
@@ -53,7 +55,7 @@ def released_by(lease: Lease, event: AttemptEvent) -> Released | None:
     Only the worker's own report of the end is believed. That a worker is silent, or lists the attempt no more, may mean
     that the task runs on without it.
     """
-    if event in (AttemptEvent.REPORTED, AttemptEvent.ACCEPTED_LATE):
+    if event in _WORDS:
         return Released.SAID
     return Released.NEVER_GRANTED if lease.until is None else None
 

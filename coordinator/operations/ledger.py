@@ -257,7 +257,7 @@ class Ledger:
     def _close_lease(self, attempt: Attempt, event: AttemptEvent) -> None:
         """Its task is no more *attempt*'s. A task that waited for nothing but this lease is ready at once."""
         lease = self.leases.close(attempt, event)
-        if lease is None or lease.free_at is None:
+        if lease is None or lease.free_at is None or event is not AttemptEvent.REPORTED:
             return
         task = self.tasks[attempt.task_id]
         if task.state is TaskState.SCHEDULED and task.not_before == lease.free_at:

@@ -249,7 +249,7 @@ class LeaseWalk(RuleBasedStateMachine):
 
 
 TestLeaseWalk = LeaseWalk.TestCase
-TestLeaseWalk.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestLeaseWalk.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
 
 
 @given(

@@ -64,6 +64,7 @@ class AgentWalk(RuleBasedStateMachine):
     def born(self) -> None:
         self.books = Books()
         self.ran: set[Ref] = set()
+        self.leased: set[Ref] = set()
         self.barred: set[Ref] = set()
         self.epoch = 0
         self.now_s = 0.0
@@ -91,6 +92,7 @@ class AgentWalk(RuleBasedStateMachine):
         self.books.apply(plan)
         for work in plan.runs:
             assert work.ref not in self.ran, "an attempt is run once at most, over all lives"
+            assert not work.exclusive or work.ref in self.leased, "what is exclusive is not run without a lease"
             assert work.ref not in self.barred, "what was revoked before is never run"
             assert self.books.rows[work.ref] == "held", "what runs is in the journal"
             self.ran.add(work.ref)
@@ -114,9 +116,15 @@ class AgentWalk(RuleBasedStateMachine):
     def plan_another_attempt(self, ref: Ref) -> Ref:
         return (ref[0], ref[1] + 1)
 
-    @rule(target=running, ref=known, slots=strategies.integers(1, SLOTS), old=SELDOM)
-    def assign(self, ref: Ref, slots: int, *, old: bool) -> Any:
-        self.machine.on_assign(self.epoch - old, [an_attempt(*ref, slots=slots)])
+    @rule(target=running, ref=known, slots=strategies.integers(1, SLOTS), old=SELDOM, exclusive=SELDOM)
+    def assign(self, ref: Ref, slots: int, *, old: bool, exclusive: bool) -> Any:
+        self.machine.on_assign(self.epoch - old, [an_attempt(*ref, slots=slots, exclusive=exclusive)])
+        return self._carry_out()
+
+    @rule(target=running)
+    def lease_all(self) -> Any:
+        self.leased.update(self.machine.exclusive())
+        self.machine.on_leased(self.machine.exclusive())
         return self._carry_out()
 
     @rule(ref=known, really=SELDOM)
