@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -259,10 +259,13 @@ class TaskContext:
 
     def output(self, name: str) -> None:
         """A file in the directory is worth showing before the end."""
-        self.previews.append(asyncio.create_task(self._preview(name)))
+        self.previews.append(asyncio.create_task(self._preview(name, self.previews[-1:])))
 
-    async def _preview(self, name: str) -> None:
+    async def _preview(self, name: str, earlier: Sequence[asyncio.Task[None]]) -> None:
+        """One after the other: the last one told is the job's last picture."""
         directory = self.directory()
+        if earlier:
+            await asyncio.wait(earlier)
         try:
             output = await self.stored(await asyncio.to_thread(describe, directory, name))
         except (OutputError, OSError) as error:
