@@ -19,8 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.base import Line, Strict, Word
-from schemas.task import Command, Resources
+from schemas.base import Line, Parameters, Strict, Word
+from schemas.task import Command, Resources, SecretRef
 
 #: A task's specification, as JSON, may take this many bytes; larger things travel by reference.
 MAX_SPEC_BYTES: Final = 32 * 1024
@@ -43,6 +43,24 @@ class CommandSpec(Command):
     """A command as a person writes it: unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("parameters")
+    @classmethod
+    def _no_secret_arguments(cls, value: Parameters) -> Parameters:
+        for name, parameter in value.items():
+            if name != "env" and _lists_a_secret(parameter):
+                raise ValueError(
+                    f"{name}: a secret cannot be an argument, for arguments are seen by every user of a machine; "
+                    "put it into the environment, and let the program read it there"
+                )
+        return value
+
+
+def _lists_a_secret(parameter: JsonValue) -> bool:
+    """Whether a reference to a secret is an item of a list in *parameter*."""
+    if isinstance(parameter, list):
+        return any((isinstance(item, dict) and set(item) == {"secret"}) or _lists_a_secret(item) for item in parameter)
+    return isinstance(parameter, dict) and any(_lists_a_secret(item) for item in parameter.values())
 
 
 class ResourcesSpec(Resources):
@@ -100,7 +118,7 @@ class TaskSpec(Strict):
     zone: Word | None = None
     resources: ResourcesSpec = ResourcesSpec()
     after: Annotated[list[Dependency], Field(max_length=10_000)] = Field(default_factory=list)
-    environment: dict[EnvironmentName, str] = Field(default_factory=dict)
+    environment: dict[EnvironmentName, str | SecretRef] = Field(default_factory=dict)
     retries: Annotated[int, Field(ge=0, le=100)] = 3
     promote: str | None = None
     upload: Annotated[list[Line], Field(max_length=32)] = Field(default_factory=list)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from schemas.base import AttemptNumber, Count, Line, Message, Parameters, Positive, Text, Word
+from schemas.base import AttemptNumber, Count, Line, Message, Parameters, Positive, Strict, Text, Word
 
 
 class Phase(StrEnum):
@@ -76,6 +76,12 @@ class Command(Message):
     steps: Annotated[int, Field(ge=1, le=10**9)] = 1
 
 
+class SecretRef(Strict):
+    """In place of a variable's value: the secret of this name, which only the worker has."""
+
+    secret: Word
+
+
 class AttemptRef(Message):
     """Which attempt is meant."""
 
@@ -116,7 +122,7 @@ class AssignedAttempt(AttemptRef):
     name: Text
     kind: Word
     commands: Annotated[list[Command], Field(min_length=1, max_length=100)]
-    environment: dict[str, str] = Field(default_factory=dict)
+    environment: dict[str, str | SecretRef] = Field(default_factory=dict)
     resources: Resources = Resources()
     lease_s: float
     directory: Line

@@ -105,6 +105,13 @@ class Settings(BaseSettings):
     python_path: Annotated[Patterns, Field(description="directories where the python runner finds functions")] = []
     pass_environment: Annotated[Patterns, Field(description="variables of the agent that tasks see besides")] = []
 
+    secrets_dir: Annotated[
+        Path | None, Field(description="a file for each secret that tasks may name; beside systemd's credentials")
+    ] = None
+    secret_readers: Annotated[
+        Patterns | None, Field(description="which kinds may read which secrets, as SECRET:KIND; none: all")
+    ] = None
+
     drain_s: Annotated[float, Field(ge=0, le=7 * 24 * 3600, description="time to finish in after SIGTERM")] = 30.0
     identity_wait_s: Annotated[
         float, Field(ge=0, description="time to wait for the queue that another agent, or a dead connection, holds")
@@ -114,6 +121,13 @@ class Settings(BaseSettings):
     )
     log_format: Annotated[str, Field(pattern="^(auto|json|console)$")] = "auto"
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+
+    @field_validator("secret_readers")
+    @classmethod
+    def _are_readers(cls, value: list[str] | None) -> list[str] | None:
+        if not all(re.fullmatch(r"[^:]+:[^:]+", reader) for reader in value or ()):
+            raise ValueError("should look like SECRET:KIND, as in licence-*:render")
+        return value
 
     @field_validator("amqp_url")
     @classmethod
@@ -137,6 +151,11 @@ class Settings(BaseSettings):
         """The publish root."""
         return self.publish_root or self.data / "published"
 
+    @property
+    def secrets(self) -> list[Path]:
+        """Where secrets are: the operator's directory, and what systemd has handed over (`LoadCredential=`)."""
+        return [path for path in (self.secrets_dir, _Credentials().credentials_directory) if path is not None]
+
     def shown(self) -> dict[str, Any]:
         """What is in force, without secrets, with the defaults that were worked out."""
         values = self.model_dump(mode="json")
@@ -146,6 +165,14 @@ class Settings(BaseSettings):
             "output_root": str(self.outputs),
             "publish_root": str(self.published),
         }
+
+
+class _Credentials(BaseSettings):
+    """What systemd says."""
+
+    model_config = SettingsConfigDict(extra="ignore")
+
+    credentials_directory: Path | None = None
 
 
 class _Place(BaseSettings):

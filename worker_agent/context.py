@@ -15,10 +15,12 @@ from schemas.job import inside
 from schemas.task import AssignedAttempt, OutputFile, TaskOutput, TaskProgress
 from worker_agent.leases import Lease
 from worker_agent.logs import LogStream, clean
+from worker_agent.masking import Mask
 from worker_agent.outputs import OutputError, describe, upload, wanted
 from worker_agent.plan import Ref, Work
 from worker_agent.processes import MARK
 from worker_agent.runners.base import CommandError, LeaseOverError
+from worker_agent.secrets import reference
 
 #: Linux refuses a variable of more than 128 KiB.
 VARIABLE_BYTES: Final = 100 * 1024
@@ -66,8 +68,10 @@ class TaskContext:
         "_done",
         "_finished_steps",
         "_log",
+        "_mask",
         "_moved",
         "_scratch",
+        "_secrets",
         "_spec",
         "_surroundings",
         "_totals",
@@ -91,6 +95,8 @@ class TaskContext:
         self._surroundings = surroundings
         self._log: LogStream | None = None
         self._scratch: Path | None = None
+        self._secrets: Mapping[str, str] = {}
+        self._mask: Mask | None = None
         self._totals = [command.steps for command in spec.commands]
         self._finished_steps = 0
         self._done = 0
@@ -112,6 +118,11 @@ class TaskContext:
     def attempt(self) -> int:
         """Which attempt of the task this is."""
         return self._spec.attempt
+
+    def learn(self, secrets: Mapping[str, str]) -> None:
+        """What is secret from now on: by name, for the environment; never for the log or any other word."""
+        self._secrets = secrets
+        self._mask = Mask(secrets.values())
 
     def next_step(self) -> None:
         """The next command begins."""
@@ -151,7 +162,7 @@ class TaskContext:
         spec = self._spec
         return {
             **self._surroundings.base_environment,
-            **spec.environment,
+            **{name: self.plain(value) for name, value in spec.environment.items()},
             **self._inputs(),
             "FARMHAND_TASK": str(spec.task),
             "FARMHAND_ATTEMPT": str(spec.attempt),
@@ -160,6 +171,15 @@ class TaskContext:
             "FARMHAND_OUTPUT": str(self.directory()),
             MARK: self._surroundings.mark,
         }
+
+    def plain(self, value: object) -> str:
+        """The variable that *value* means: a text, or a secret by its name."""
+        name = reference(value)
+        if name is None and isinstance(value, str):
+            return value
+        if name is None or name not in self._secrets:
+            raise CommandError("a variable must be a text, or {secret: NAME}")
+        return self._secrets[name]
 
     @property
     def lease(self) -> Lease | None:
@@ -211,7 +231,10 @@ class TaskContext:
         """Add to the task's log."""
         if self._log is None:
             self._log = LogStream(self._spec.task, self._spec.attempt, self._spec.day)
-        if events := self._log.write(text if isinstance(text, bytes) else text.encode("utf-8", "replace")):
+        raw = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+        if self._mask is not None:
+            raw = self._mask.feed(raw)
+        if events := self._log.write(raw):
             self._surroundings.log_events(events)
         self._touch()
 
@@ -222,13 +245,17 @@ class TaskContext:
         if done is not None:
             self._done = min(done, self._totals[self.step])
         if activity is not None:
-            self._activity = clean(activity)[:200]
+            self._activity = self.masked(clean(activity))[:200]
         self._moved = True
         self._touch()
 
     def result(self, value: JsonValue) -> None:
         """The task's result; the last one counts."""
-        self.value = value
+        self.value = value if self._mask is None else self._mask.value(value)
+
+    def masked(self, text: str) -> str:
+        """*text* without what is secret."""
+        return text if self._mask is None else self._mask.text(text)
 
     def news(self) -> TaskProgress | None:
         """Send the log that has gathered; the progress, when it has moved."""
@@ -252,8 +279,11 @@ class TaskContext:
         """The end: send what is left of the log."""
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
-        if self._log is not None and (events := self._log.flush()):
-            self._surroundings.log_events(events)
+        if self._log is not None:
+            if self._mask is not None and (rest := self._mask.close()):
+                self._surroundings.log_events(self._log.write(rest))
+            if events := self._log.flush():
+                self._surroundings.log_events(events)
 
     # --- files ---------------------------------------------------------------------------------------------------
 
@@ -267,7 +297,9 @@ class TaskContext:
         if earlier:
             await asyncio.wait(earlier)
         try:
-            output = await self.stored(await asyncio.to_thread(describe, directory, name))
+            output = await asyncio.to_thread(describe, directory, name)
+            self.check_names([output])
+            output = await self.stored(output)
         except (OutputError, OSError) as error:
             self.log(f"[farmhand] the output {name!r} cannot be shown: {error}\n")
             return
@@ -279,6 +311,12 @@ class TaskContext:
                 location=None if output.stored else str(directory / name),
             )
         )
+
+    def check_names(self, outputs: Sequence[OutputFile]) -> None:
+        """Raise `OutputError` when a name, which is told and stored, holds a secret."""
+        for output in outputs:
+            if self.masked(output.name) != output.name:
+                raise OutputError("the name of an output holds a secret: rename the file")
 
     async def stored(self, output: OutputFile) -> OutputFile:
         """*output*, its copy sent to the coordinator when that is wanted; when that fails it stays by reference."""

@@ -6,17 +6,19 @@ made for it. The first command that fails ends the attempt; `error` says which o
 
 import asyncio
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 import structlog
 
-from schemas.task import AssignedAttempt, Command, Outcome, OutputFile, TaskFinished
+from schemas.task import AssignedAttempt, Cause, Command, Outcome, OutputFile, TaskFinished
 from worker_agent.context import Surroundings, TaskContext
 from worker_agent.logs import clean
 from worker_agent.outputs import OutputError, manifest
 from worker_agent.plan import Work
 from worker_agent.runners.base import CommandError, InstantRunner, LeaseOverError, Runner, cause_of, is_supervised
+from worker_agent.secrets import SecretError, Secrets, named_in
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +33,10 @@ class Host(Surroundings, Protocol):
     @property
     def runners(self) -> Mapping[str, Runner]:
         """Runners that take their time."""
+
+    @property
+    def secrets(self) -> Secrets:
+        """What tasks may ask for by name."""
 
     @property
     def instant(self) -> Mapping[str, InstantRunner]:
@@ -60,6 +66,8 @@ class Execution:
         for command in commands:
             if command.name not in instant:
                 return None
+        if named_in(self._spec):
+            return None
         try:
             for command in commands:
                 instant[command.name].run_now(command.parameters, self.context)
@@ -97,26 +105,36 @@ class Execution:
     async def _run(self) -> TaskFinished | None:
         exit_code: int | None = None
         try:
+            if secrets := named_in(self._spec):
+                self.context.learn(await asyncio.to_thread(self._read, secrets))
             for command in self._spec.commands:
                 exit_code = await self._command(command)
                 self.context.next_step()
             if self.context.previews:
                 await asyncio.gather(*self.context.previews)
             outputs = await self._collect()
+        except SecretError as error:
+            return self._failed(CommandError(str(error), cause=Cause.UNAVAILABLE), before_start=True)
         except CommandError as error:
             return self._failed(error)
         except LeaseOverError as error:
             return self._finished(Outcome.INTERRUPTED, []).model_copy(update={"error": str(error)})
         except asyncio.CancelledError:
             return None
-        except Exception as error:
-            log.exception("a runner failed in an unexpected way", task=self._spec.task, attempt=self._spec.attempt)
+        except Exception as error:  # noqa: BLE001 - a runner's fault is the task's failure
+            words = self.context.masked("".join(traceback.format_exception(error)))
+            log.error(  # noqa: TRY400 - the traceback, masked
+                "a runner failed in an unexpected way", task=self.work.task, attempt=self.work.attempt, error=words
+            )
             return self._failed(CommandError(f"{type(error).__name__}: {error}"))
         finally:
             for preview in self.context.previews:
                 preview.cancel()
             self.context.close()
         return self._finished(Outcome.COMPLETED, outputs, exit_code)
+
+    def _read(self, secrets: Iterable[str]) -> dict[str, str]:
+        return {name: self._host.secrets.read(name, self._spec.kind) for name in secrets}
 
     async def _command(self, command: Command) -> int | None:
         host = self._host
@@ -140,6 +158,7 @@ class Execution:
             return []
         try:
             outputs = await asyncio.to_thread(manifest, self.context.made)
+            self.context.check_names(outputs)
             return [await self.context.stored(output) for output in outputs]
         except OutputError as error:
             raise CommandError(str(error)) from None
@@ -147,14 +166,14 @@ class Execution:
             words = f"cannot read the outputs in {self.context.made}: {error}"
             raise CommandError(words, cause=cause_of(error)) from None
 
-    def _failed(self, error: CommandError) -> TaskFinished:
+    def _failed(self, error: CommandError, *, before_start: bool = False) -> TaskFinished:
         command = self._spec.commands[min(self.context.step, len(self._spec.commands) - 1)]
         where = (
             f"command {self.context.step + 1} of {len(self._spec.commands)} ({command.name}): "
-            if len(self._spec.commands) > 1
+            if len(self._spec.commands) > 1 and not before_start
             else ""
         )
-        words = clean(where + str(error))[:ERROR_LENGTH]
+        words = clean(where + self.context.masked(str(error)))[:ERROR_LENGTH]
         return TaskFinished(
             task=self._spec.task,
             attempt=self._spec.attempt,

@@ -23,6 +23,7 @@ from worker_agent.processes import started_at
 from worker_agent.runners.base import InstantRunner, Runner
 from worker_agent.runners.program import Rules
 from worker_agent.runners.registry import find_runners
+from worker_agent.secrets import Secrets
 from worker_agent.shipping import Shipping
 
 #: News of running tasks (log, progress) are gathered for so long.
@@ -75,6 +76,7 @@ class Workshop:
         self.instant: Mapping[str, InstantRunner] = found.instant
         self.names = found.offered
         self.supervises = found.supervised if supported() else []
+        self.secrets = Secrets(settings.secrets, settings.secret_readers)
 
     async def close(self) -> None:
         """End what runs, at once."""

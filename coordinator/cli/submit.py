@@ -58,6 +58,10 @@ def submit(  # noqa: PLR0913 - an option for each field
     env: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A variable for the program; repeatable.")
     ] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=SECRET", help="A variable that holds the worker's secret; repeatable."),
+    ] = None,
     progress: Annotated[
         str | None, typer.Option(metavar="REGEX", help="How the program prints its progress: groups done, total.")
     ] = None,
@@ -114,8 +118,8 @@ def submit(  # noqa: PLR0913 - an option for each field
         overrides["on_failure"] = _on_failure(on_failure)
     one = {
         "count": count, "param": param, "kind": kind, "tag": tag, "label": label, "zone": zone, "slots": slots,
-        "cpus": cpus, "memory": memory, "gpus": gpus, "env": env, "progress": progress, "steps": steps,
-        "retries": retries, "promote": promote, "upload": upload, "exclusive": exclusive,
+        "cpus": cpus, "memory": memory, "gpus": gpus, "env": env, "secret": secret, "exclusive": exclusive,
+        "progress": progress, "steps": steps, "retries": retries, "promote": promote, "upload": upload,
     }  # fmt: skip
     if timeout is not None and not wait:
         fail("--timeout goes with --wait")
@@ -194,6 +198,9 @@ def _of_command(argv: list[str], one: Mapping[str, Any], overrides: Mapping[str,
         task["resources"] = resources
     if "env" in one:
         task["environment"] = dict(_pair(word, "--env") for word in one["env"])
+    for word in one.get("secret", ()):
+        variable, name = _pair(word, "--secret")
+        task.setdefault("environment", {})[variable] = {"secret": name}
     if array := _array(one):
         task["array"] = array
     try:

@@ -41,7 +41,8 @@ def policy(text: str | None) -> dict[str, Any]:
 def specification(body: dict[str, Any]) -> dict[str, Any]:
     """The specification as submitted, without what may be a secret and what is ours."""
     environment = {
-        name: "***" if _SECRET.search(name) else value for name, value in body.get("environment", {}).items()
+        name: "***" if isinstance(value, str) and _SECRET.search(name) else value
+        for name, value in body.get("environment", {}).items()
     }
     return {**{name: value for name, value in body.items() if name != "has_places"}, "environment": environment}
 

@@ -319,7 +319,10 @@ def _filled(told: Mapping[str, Any], index: int, value: Any) -> dict[str, Any]:
     return {
         **told,
         "commands": fill(told["commands"], index, value),
-        "environment": {key: fill_text(text, index, value) for key, text in told["environment"].items()},
+        "environment": {
+            key: fill_text(text, index, value) if isinstance(text, str) else text
+            for key, text in told["environment"].items()
+        },
         "promote": None if promote is None else fill_text(promote, index, value),
     }
 

@@ -5,7 +5,8 @@ of `farmhand` (a trailing `# exit 3` is its expected exit code, else 0), the lin
 `NAME=value` before a command is its environment, and `$ NAME=$(farmhand …)` keeps what it prints for `$NAME`.
 `...` in a line stands for anything, a line of `...` alone for any lines; blanks count as one. A block whose language is
 followed by a file name (```` ```yaml shot.yaml ````) is that file. A line `<!-- farm: agents=2 slots=1 -->` says on
-what farm the page's examples run; other words there are settings of the coordinator.
+what farm the page's examples run; words there such as `agent.slots=2` are settings of the agents, others those of the
+coordinator.
 """
 
 import re
@@ -35,9 +36,13 @@ class Typed:
         """What is wrong with the *output* and exit *code* of a run, None when it is as shown; *errors* only explain."""
         if code != self.code:
             return f"`{shlex.join(self.words)}` exits with {code}, not {self.code}:\n{output}{errors}"
-        pattern = "\n".join(_line(line) for line in self.shown).replace("\n<any>", "(?:\n.*)*").replace("<any>", ".*")
+        pattern = (
+            "\n".join(_line(line) for line in self.shown)
+            .replace("\n<any>", r"(?:\n[^\n]*)*")
+            .replace("<any>", r"(?:[^\n]*\n)*[^\n]*")
+        )
         lines = "\n".join(" ".join(line.split()) for line in output.strip().splitlines())
-        if re.fullmatch(pattern, lines, re.DOTALL):
+        if re.fullmatch(pattern, lines):
             return None
         return f"`{shlex.join(self.words)}` is shown to print\n" + "\n".join(self.shown) + f"\nbut prints\n{lines}"
 
@@ -49,6 +54,7 @@ class Page:
     agents: int = 1
     slots: int = 2
     settings: dict[str, str] = field(default_factory=dict)
+    agent_settings: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     typed: list[Typed] = field(default_factory=list)
 
@@ -59,6 +65,8 @@ def read(path: Path) -> Page:
     for name, _, value in (word.partition("=") for line in _FARM.findall(text) for word in line.split()):
         if name in ("agents", "slots"):
             setattr(page, name, int(value))
+        elif name.startswith("agent."):
+            page.agent_settings[name.removeprefix("agent.")] = value
         else:
             page.settings[name] = value
     for language, name, body in _BLOCK.findall(text):
@@ -86,4 +94,4 @@ def _session(body: str) -> list[Typed]:
 
 
 def _line(shown: str) -> str:
-    return "<any>" if shown == "..." else re.escape(shown).replace(re.escape("..."), ".*")
+    return "<any>" if shown == "..." else re.escape(shown).replace(re.escape("..."), r"[^\n]*")

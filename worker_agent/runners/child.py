@@ -27,6 +27,9 @@ class ChildContext(Context, Protocol):
     def grace_s(self) -> float:
         """Seconds between SIGTERM and SIGKILL when it is stopped."""
 
+    def plain(self, value: object) -> str:
+        """The variable that *value* means: a text, or a secret by its name."""
+
     @property
     def scratch(self) -> Path:
         """A directory for what is needed while it runs and never an output: made by whoever uses it, deleted at the

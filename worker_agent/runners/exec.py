@@ -24,7 +24,7 @@ class ExecRunner:
             read = by_pattern(compile_pattern(text(parameters, "progress"))) if "progress" in parameters else None
         except ValueError as error:
             raise CommandError(str(error)) from None
-        environment = context.environment() | variables(parameters)
+        environment = context.environment() | variables(parameters, context)
         cwd = self.rules.directory(text(parameters, "cwd") if "cwd" in parameters else None, context.directory())
         program = self.rules.find(argv[0], environment.get("PATH", ""), cwd)
         self.rules.check_program(argv[0], program, environment)

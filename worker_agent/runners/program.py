@@ -102,9 +102,9 @@ async def run_program(
     return verdict_on(code, Path(argv[0]).name, reader.failure)
 
 
-def variables(parameters: Parameters) -> dict[str, str]:
-    """The parameter `env`: names and strings."""
+def variables(parameters: Parameters, context: Context) -> dict[str, str]:
+    """The parameter `env`: names, and texts or references to secrets."""
     value = parameters.get("env", {})
-    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise CommandError("parameter 'env' must map names to strings")
-    return {name: str(item) for name, item in value.items()}
+    if not isinstance(value, dict):
+        raise CommandError("parameter 'env' must map names to texts")
+    return {name: cast("ChildContext", context).plain(item) for name, item in value.items()}

@@ -114,7 +114,7 @@ class TranslatedRunner:
         call = await asyncio.to_thread(translation.translate, parameters, place)
         for path in call.paths:
             rules.check_place(path, own)
-        environment = context.environment() | variables(parameters)
+        environment = context.environment() | variables(parameters, context)
         program = rules.find(call.argv[0], environment.get("PATH", ""), own)
         if translation.trusted:
             rules.check_environment(environment)

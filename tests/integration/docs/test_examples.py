@@ -26,7 +26,10 @@ async def test_the_example_of_a_page_does_what_it_shows(
     page = examples.read(path)
     assert page.typed, f"{path.name} shows no example"
     for name, text in page.files.items():
-        (tmp_path / name).write_text(text)
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        file.chmod(0o600)
     port = free_port()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FARMHAND_URL", f"http://127.0.0.1:{port}")
@@ -44,6 +47,7 @@ async def test_the_example_of_a_page_does_what_it_shows(
                 "data_dir": home / "data",
                 "output_root": tmp_path / "outputs",
                 "publish_root": tmp_path / "published",
+                **page.agent_settings,
             }
             await stack.enter_async_context(agents.running(config.load(None, fields)))
         await farm.until("SELECT count(*) = $1 FROM workers WHERE connection = 'online'", page.agents)
