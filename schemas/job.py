@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from schemas.base import Line, Parameters, Strict, Word
-from schemas.task import Command, Resources, SecretRef
+from schemas.task import Command, Limits, Resources, SecretRef
 
 #: A task's specification, as JSON, may take this many bytes; larger things travel by reference.
 MAX_SPEC_BYTES: Final = 32 * 1024
@@ -65,6 +65,12 @@ def _lists_a_secret(parameter: JsonValue) -> bool:
 
 class ResourcesSpec(Resources):
     """Resources as a person writes them: unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class LimitsSpec(Limits):
+    """Limits as a person writes them: unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -123,6 +129,7 @@ class TaskSpec(Strict):
     promote: str | None = None
     upload: Annotated[list[Line], Field(max_length=32)] = Field(default_factory=list)
     exclusive: bool = False
+    limits: LimitsSpec | None = None
 
     @field_validator("after", mode="before")
     @classmethod

@@ -68,6 +68,20 @@ class Resources(Message):
     gpus: Annotated[int, Field(ge=0, le=1024)] = 0
 
 
+class Limits(Message):
+    """What the processes of an attempt get of the machine.
+
+    `memory_mb`: when they take more together they are killed, and the attempt has failed for want of memory (0: no
+    limit). `nice`: their priority, 19 is the lowest. `oom_score`: 1000 is killed first when the machine runs out of
+    memory. `idle_io`: they read and write only when nobody else does.
+    """
+
+    memory_mb: Annotated[int, Field(ge=0, le=2**40)] = 0
+    nice: Annotated[int, Field(ge=0, le=19)] = 0
+    oom_score: Annotated[int, Field(ge=0, le=1000)] = 0
+    idle_io: bool = False
+
+
 class Command(Message):
     """One step of a task: the runner's name, its parameters, and how many progress steps it will report."""
 
@@ -130,6 +144,7 @@ class AssignedAttempt(AttemptRef):
     promote: str | None = None
     upload: list[str] = Field(default_factory=list)
     exclusive: bool = False
+    limits: Limits | None = None
     day: date
 
 

@@ -95,6 +95,7 @@ class Agent:
             self._beat(),
             self._tick(),
             self._workshop.gather_news(),
+            self._workshop.keep_limits(),
         ]
         try:
             async with asyncio.TaskGroup() as group:

@@ -105,6 +105,16 @@ class Settings(BaseSettings):
     python_path: Annotated[Patterns, Field(description="directories where the python runner finds functions")] = []
     pass_environment: Annotated[Patterns, Field(description="variables of the agent that tasks see besides")] = []
 
+    nice: Annotated[int, Field(ge=0, le=19, description="priority of tasks' processes; 19 is the lowest")] = 0
+    oom_score: Annotated[
+        int, Field(ge=0, le=1000, description="how readily the kernel kills tasks when memory runs out; 1000 is first")
+    ] = 500
+    enforce_memory: Annotated[bool, Field(description="a task that takes more memory than it asked for is ended")] = (
+        False
+    )
+    cgroup: Annotated[
+        Path | None, Field(description="a cgroup (v2) of the agent's own for tasks; none: what systemd delegates")
+    ] = None
     secrets_dir: Annotated[
         Path | None, Field(description="a file for each secret that tasks may name; beside systemd's credentials")
     ] = None

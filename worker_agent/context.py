@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from schemas.job import inside
 from schemas.task import AssignedAttempt, OutputFile, TaskOutput, TaskProgress
 from worker_agent.leases import Lease
+from worker_agent.limits import OnExcess
 from worker_agent.logs import LogStream, clean
 from worker_agent.masking import Mask
 from worker_agent.outputs import OutputError, describe, upload, wanted
@@ -53,8 +54,8 @@ class Surroundings(Protocol):
     def lease(self, ref: Ref) -> Lease | None:
         """The lease of an exclusive attempt."""
 
-    def spawned(self, ref: Ref, pid: int) -> None:
-        """A process leads the session *pid*."""
+    def spawned(self, spec: AssignedAttempt, pid: int, on_excess: OnExcess) -> None:
+        """A process of *spec* leads the session *pid*; *on_excess* hears when it was ended for its memory."""
 
     def reaped(self, pid: int) -> None:
         """It is gone."""
@@ -76,6 +77,7 @@ class TaskContext:
         "_surroundings",
         "_totals",
         "_touched",
+        "excess",
         "grace_s",
         "made",
         "previews",
@@ -90,6 +92,8 @@ class TaskContext:
         self.value: JsonValue = None
         self.previews: list[asyncio.Task[None]] = []
         self.grace_s = 5.0
+        #: What it took too much of, when it was ended for that.
+        self.excess = ""
         self.step = 0
         self._spec = spec
         self._surroundings = surroundings
@@ -334,7 +338,10 @@ class TaskContext:
 
     def spawned(self, pid: int) -> None:
         """A process leads the session *pid*."""
-        self._surroundings.spawned(self.work.ref, pid)
+        self._surroundings.spawned(self._spec, pid, self._exceeded)
+
+    def _exceeded(self, words: str) -> None:
+        self.excess = words
 
     def reaped(self, pid: int) -> None:
         """It is gone."""

@@ -167,6 +167,8 @@ class Execution:
             raise CommandError(words, cause=cause_of(error)) from None
 
     def _failed(self, error: CommandError, *, before_start: bool = False) -> TaskFinished:
+        if self.context.excess:
+            error = CommandError(self.context.excess, exit_code=error.exit_code, cause=Cause.MEMORY)
         command = self._spec.commands[min(self.context.step, len(self._spec.commands) - 1)]
         where = (
             f"command {self.context.step + 1} of {len(self._spec.commands)} ({command.name}): "

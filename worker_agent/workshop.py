@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+import structlog
 
-from schemas.task import TaskFinished, TaskOutput, TaskStarted
+from schemas.task import AssignedAttempt, TaskFinished, TaskOutput, TaskStarted
 from worker_agent import outbox as box
 from worker_agent.config import Settings, environment_of_tasks
 from worker_agent.context import TaskContext
 from worker_agent.execution import Execution
 from worker_agent.journal import Journal, JournalError, ProcessRow
 from worker_agent.leases import Lease, Leases, supported
+from worker_agent.limits import Caps, Limiter, OnExcess
 from worker_agent.plan import Ref, Stop, Work
 from worker_agent.processes import started_at
 from worker_agent.runners.base import InstantRunner, Runner
@@ -25,6 +27,8 @@ from worker_agent.runners.program import Rules
 from worker_agent.runners.registry import find_runners
 from worker_agent.secrets import Secrets
 from worker_agent.shipping import Shipping
+
+log = structlog.get_logger(__name__)
 
 #: News of running tasks (log, progress) are gathered for so long.
 GATHER_S: Final = 0.3
@@ -61,6 +65,8 @@ class Workshop:
         self._executions: dict[Ref, Execution] = {}
         self._news: set[TaskContext] = set()
         self._starts: dict[int, float] = {}
+        self._limiter = Limiter(settings.cgroup)
+        log.info("memory limits of tasks", enforced=self._limiter.words)
         self.equip(settings)
 
     def equip(self, settings: Settings) -> None:
@@ -76,6 +82,8 @@ class Workshop:
         self.instant: Mapping[str, InstantRunner] = found.instant
         self.names = found.offered
         self.supervises = found.supervised if supported() else []
+        self._caps = Caps(None, settings.nice, settings.oom_score)
+        self._enforce_memory = settings.enforce_memory
         self.secrets = Secrets(settings.secrets, settings.secret_readers)
 
     async def close(self) -> None:
@@ -136,15 +144,23 @@ class Workshop:
         """The lease of an exclusive attempt."""
         return self._leases.of(ref)
 
-    def spawned(self, ref: Ref, pid: int) -> None:
-        """Journal the process: should the agent die, the next one ends it. On a full disk its mark has to do."""
+    def spawned(self, spec: AssignedAttempt, pid: int, on_excess: OnExcess) -> None:
+        """Keep the process within its limits. Journal it: should the agent die, the next one ends it. On a full disk
+        its mark has to do."""
+        caps = self._caps.under(spec.limits, spec.resources, enforce_memory=self._enforce_memory)
+        self._limiter.hold(pid, caps, on_excess)
         self._starts[pid] = started = started_at(pid)
         with contextlib.suppress(JournalError):
-            self._journal.spawned(ProcessRow(*ref, pid, started, self._boot_id))
+            self._journal.spawned(ProcessRow(spec.task, spec.attempt, pid, started, self._boot_id))
 
     def reaped(self, pid: int) -> None:
         """It is gone."""
         self._journal.reaped(pid, self._starts.pop(pid, 0.0))
+        self._limiter.release(pid)
+
+    async def keep_limits(self) -> None:
+        """For ever: see that tasks take no more memory than they may."""
+        await self._limiter.run()
 
     async def gather_news(self) -> None:
         """For ever: send logs and progress that have gathered."""

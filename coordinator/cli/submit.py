@@ -62,6 +62,12 @@ def submit(  # noqa: PLR0913 - an option for each field
         list[str] | None,
         typer.Option(metavar="NAME=SECRET", help="A variable that holds the worker's secret; repeatable."),
     ] = None,
+    max_memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory that ends the task when it takes more, such as 4G.")
+    ] = None,
+    nice: Annotated[
+        int | None, typer.Option(min=0, max=19, help="Priority of its processes; 19 is the lowest.")
+    ] = None,
     progress: Annotated[
         str | None, typer.Option(metavar="REGEX", help="How the program prints its progress: groups done, total.")
     ] = None,
@@ -118,7 +124,7 @@ def submit(  # noqa: PLR0913 - an option for each field
         overrides["on_failure"] = _on_failure(on_failure)
     one = {
         "count": count, "param": param, "kind": kind, "tag": tag, "label": label, "zone": zone, "slots": slots,
-        "cpus": cpus, "memory": memory, "gpus": gpus, "env": env, "secret": secret, "exclusive": exclusive,
+        "cpus": cpus, "memory": memory, "gpus": gpus, "max_memory": max_memory, "nice": nice, "env": env, "secret": secret, "exclusive": exclusive,
         "progress": progress, "steps": steps, "retries": retries, "promote": promote, "upload": upload,
     }  # fmt: skip
     if timeout is not None and not wait:
@@ -196,6 +202,8 @@ def _of_command(argv: list[str], one: Mapping[str, Any], overrides: Mapping[str,
     task |= {plural_: one[field] for field, plural_ in (("tag", "tags"), ("label", "labels")) if field in one}
     if resources := _resources(one):
         task["resources"] = resources
+    if limits := _limits(one):
+        task["limits"] = limits
     if "env" in one:
         task["environment"] = dict(_pair(word, "--env") for word in one["env"])
     for word in one.get("secret", ()):
@@ -216,11 +224,22 @@ def _of_command(argv: list[str], one: Mapping[str, Any], overrides: Mapping[str,
 def _resources(one: Mapping[str, Any]) -> dict[str, Any]:
     found = {field: one[field] for field in ("slots", "cpus", "gpus") if field in one}
     if "memory" in one:
-        match = _SIZE.fullmatch(one["memory"].strip())
-        if match is None:
-            fail(f"--memory {one['memory']}: that is not a size such as 512M or 4G")
-        found["memory_mb"] = round(float(match[1]) * _MIB[match[2].upper()])
+        found["memory_mb"] = _mib(one["memory"], "--memory")
     return found
+
+
+def _limits(one: Mapping[str, Any]) -> dict[str, Any]:
+    found = {"nice": one["nice"]} if "nice" in one else {}
+    if "max_memory" in one:
+        found["memory_mb"] = _mib(one["max_memory"], "--max-memory")
+    return found
+
+
+def _mib(size: str, option: str) -> int:
+    match = _SIZE.fullmatch(size.strip())
+    if match is None:
+        fail(f"{option} {size}: that is not a size such as 512M or 4G")
+    return round(float(match[1]) * _MIB[match[2].upper()])
 
 
 def _on_failure(word: str) -> str | dict[str, float]:

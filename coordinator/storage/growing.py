@@ -91,6 +91,8 @@ def _spec_columns(specs: Sequence[SpecRow]) -> list[list[object]]:
         body = spec.model_dump(
             mode="json", include={"kind", "commands", "environment", "resources", "promote", "upload"}
         )
+        if spec.limits is not None:
+            body["limits"] = spec.limits.model_dump(exclude_defaults=True)
         if spec.exclusive:
             body["exclusive"] = True
         body["has_places"] = "{{" in spec.model_dump_json(include={"commands", "environment", "promote", "upload"})

@@ -1,0 +1,117 @@
+"""What a task's processes get of the machine: narrower limits win, and memory is counted over a whole session."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.task import Limits, Resources
+from worker_agent.limits import MIB, Caps, Cgroups, kill_excess, settle
+
+limits = st.builds(
+    Limits,
+    memory_mb=st.integers(0, 2**20),
+    nice=st.integers(0, 19),
+    oom_score=st.integers(0, 1000),
+    idle_io=st.booleans(),
+)
+
+
+@given(st.none() | limits, st.integers(0, 19), st.integers(0, 1000), st.integers(0, 2**20), st.booleans())
+def test_a_task_gets_no_better_place_than_its_operator_gives(
+    wanted: Limits | None,
+    nice: int,
+    oom_score: int,
+    asked_mb: int,
+    enforce: bool,  # noqa: FBT001
+) -> None:
+    caps = Caps(None, nice, oom_score).under(wanted, Resources(memory_mb=asked_mb), enforce_memory=enforce)
+    assert caps.nice == max(nice, wanted.nice if wanted else 0)
+    assert caps.oom_score == max(oom_score, wanted.oom_score if wanted else 0)
+    said = (wanted.memory_mb if wanted else 0) or (asked_mb if enforce else 0)
+    assert caps.memory_bytes == (said * MIB or None)
+
+
+GROW = """
+import os, subprocess, sys, time
+size, depth = int(sys.argv[1]), int(sys.argv[2])
+block = bytearray(os.urandom(1024)) * (size * 1024)
+if depth:
+    # The children are in groups of their own, as a shell with job control makes them.
+    subprocess.Popen([sys.executable, "-c", sys.argv[3], sys.argv[1], str(depth - 1), sys.argv[3]], process_group=0)
+else:
+    print("grown", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def family() -> Iterator[psutil.Process]:
+    """A session of three processes of 60 MiB each."""
+    argv = [sys.executable, "-c", GROW, "60", "2", GROW]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"grown\n"
+        leader = psutil.Process(process.pid)
+        everybody = [leader, *leader.children(recursive=True)]
+        yield leader
+        for one in everybody:
+            if one.is_running():
+                one.kill()
+
+
+def test_the_memory_of_a_whole_session_counts_and_all_of_it_is_ended(family: psutil.Process) -> None:
+    children = family.children(recursive=True)
+    assert len(children) == 2
+    assert kill_excess({family.pid: 400 * MIB, os.getpid(): MIB}) == {}, "a limit is for the session of a leader"
+    assert all(one.status() != psutil.STATUS_ZOMBIE for one in (family, *children))
+    killed = kill_excess({family.pid: 150 * MIB})
+    assert list(killed) == [family.pid]
+    assert 180 * MIB < killed[family.pid] < 260 * MIB
+    psutil.wait_procs(children, timeout=30)
+    assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in children)
+
+
+def test_a_process_gets_its_place_and_keeps_a_worse_one(family: psutil.Process) -> None:
+    score = Path(f"/proc/{family.pid}/oom_score_adj")
+    settle(family.pid, Caps(None, nice=7, oom_score=600, idle_io=True))
+    assert (family.nice(), score.read_text().strip()) == (7, "600")
+    assert family.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
+    settle(family.pid, Caps(None, nice=3, oom_score=100))
+    assert (family.nice(), score.read_text().strip()) == (7, "600")
+    settle(2**22 + 1, Caps(None, nice=7, oom_score=600, idle_io=True))
+
+
+def test_a_group_of_the_kernels_is_made_filled_and_asked_how_it_ended(tmp_path: Path) -> None:
+    """A directory plays the kernel's part: what is written is what the kernel would read."""
+    groups = Cgroups.found(tmp_path)
+    assert groups is not None
+    assert (tmp_path / "agent" / "cgroup.procs").read_text() == str(os.getpid())
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory"
+    said: list[str] = []
+    groups.hold(77, 100 * MIB, said.append)
+    group = tmp_path / "task-77"
+    written = {path.name: path.read_text() for path in group.iterdir()}
+    assert written == {
+        "memory.max": str(100 * MIB),
+        "memory.swap.max": "0",
+        "memory.oom.group": "1",
+        "cgroup.procs": "77",
+    }
+    (group / "memory.events").write_text("low 0\nhigh 0\nmax 12\noom 1\noom_kill 1\noom_group_kill 1\n")
+    groups.release(77)
+    assert said == ["it took more than the 100 MiB of memory allowed"]
+    assert (group / "cgroup.kill").read_text() == "1"
+    groups.hold(78, 100 * MIB, said.append)
+    groups.release(78)
+    assert len(said) == 1, "it ended by itself"
+
+
+def test_without_a_group_of_its_own_the_agent_looks_by_itself(tmp_path: Path) -> None:
+    assert Cgroups.found(tmp_path / "missing") is None
