@@ -17,6 +17,7 @@ from typing import Final
 import psutil
 
 from schemas.task import Limits, Resources
+from worker_agent.supervision import is_supervisor
 
 LOOK_S: Final = 0.5
 MIB: Final = 1024 * 1024
@@ -145,9 +146,12 @@ def kill_excess(limits: dict[int, int]) -> dict[int, int]:
         # Shared pages were counted for each process; now each has its part.
         used = sum(_proportional(pid, resident) for pid, resident in processes)
         if used > limits[leader]:
+            # A supervisor stays: it ends when nothing that it watches over is left.
+            supervised = is_supervisor(psutil.Process(leader)) if psutil.pid_exists(leader) else False
             for pid, _ in processes:
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+                if pid != leader or not supervised:
+                    with contextlib.suppress(OSError):
+                        os.kill(pid, signal.SIGKILL)
             killed[leader] = used
     return killed
 

@@ -124,7 +124,8 @@ def submit(  # noqa: PLR0913 - an option for each field
         overrides["on_failure"] = _on_failure(on_failure)
     one = {
         "count": count, "param": param, "kind": kind, "tag": tag, "label": label, "zone": zone, "slots": slots,
-        "cpus": cpus, "memory": memory, "gpus": gpus, "max_memory": max_memory, "nice": nice, "env": env, "secret": secret, "exclusive": exclusive,
+        "cpus": cpus, "memory": memory, "gpus": gpus,
+        "max_memory": max_memory, "nice": nice, "env": env, "secret": secret, "exclusive": exclusive,
         "progress": progress, "steps": steps, "retries": retries, "promote": promote, "upload": upload,
     }  # fmt: skip
     if timeout is not None and not wait:
