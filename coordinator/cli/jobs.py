@@ -98,6 +98,9 @@ def show(session: Session, job: JobArgument) -> None:
     _facts(found)
     for why in found.waiting:
         say(f"{plural(why.tasks, 'task')} ready: {why.sentence}")
+    if found.blocklisted:
+        are = "worker is" if found.blocklisted == 1 else "workers are"
+        say(f"{found.blocklisted} {are} blocked: farmhand jobs blocklist {job}")
     show_table(_PARTS, found.parts, empty="")
     if found.counts.failed:
         _tell_failures(session, job)

@@ -110,13 +110,17 @@ class PartView(View):
 
 
 class JobDetail(JobView):
-    """A job with its first hundred parts, why its ready tasks wait, and what its submitter decided about failure."""
+    """A job with its first hundred parts, why its ready tasks wait, and what its submitter decided about failure.
+
+    `blocklisted` workers get no more tasks of some kind in it.
+    """
 
     on_failure: str = "continue"
     late_results: str = "reject"
     max_losses: int = 5
     shortages: int = 3
     block_after: int = 3
+    blocklisted: int = 0
 
     parts: list[PartView]
     waiting: list[WaitingTasks]

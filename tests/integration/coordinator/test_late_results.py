@@ -1,8 +1,12 @@
 """Results that come when their attempt was given up."""
 
+from pathlib import Path
+
 from schemas.task import Held, Outcome, Phase, TaskFinished, Verdict, Verdicts
-from tests.support.farm import Farm
+from tests.support import agents
+from tests.support.farm import Farm, running
 from tests.support.wire import WireWorker
+from worker_agent import config
 
 
 async def _given_away(farm: Farm, first: WireWorker, **job: str) -> int:
@@ -117,3 +121,21 @@ async def test_a_late_result_of_an_exclusive_task_ends_its_lease(farm: Farm) -> 
 
         assert (await farm.rows("SELECT released_by FROM leases"))[0][0] == "said"
         assert await farm.state(attempt.task) == "completed"
+
+
+async def test_a_real_agent_that_was_given_up_meanwhile_has_its_result_accepted(
+    database_url: str, amqp_url: str, tmp_path: Path
+) -> None:
+    fields = {"worker": "node-1", "amqp_url": amqp_url, "data_dir": tmp_path / "data", "output_root": tmp_path / "out"}
+    async with running(database_url, amqp_url, heartbeat_s=60) as farm, agents.running(config.load(None, fields)):
+        await farm.until("SELECT count(*) = 1 FROM workers WHERE connection = 'online'")
+        sleep = {"kind": "sleep", "commands": [{"name": "sleep", "parameters": {"seconds": 2}}]}
+        await farm.submit(sleep, late_results="accept")
+        await farm.until("SELECT state = 'running' FROM tasks")
+        await farm.rows("UPDATE coordinators SET listening_since = farm_now() - interval '1 hour'")
+        await farm.rows("UPDATE worker_liveness SET last_seen_at = farm_now() - interval '200 s'")
+        await farm.until("SELECT ending = 'lost' FROM attempts")
+
+        await farm.until("SELECT state = 'completed' FROM tasks")
+
+        assert (await farm.rows("SELECT attempt, accepted_attempt FROM tasks"))[0][:] == (1, 1)
