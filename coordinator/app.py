@@ -24,7 +24,7 @@ from coordinator.api import create_app
 from coordinator.api.door import Door
 from coordinator.config import Identity, Settings, is_loopback
 from coordinator.domain.access import Auth
-from coordinator.duties import canary, partitions, presence, resume, sweep
+from coordinator.duties import canary, partitions, presence, resume, statistics, sweep
 from coordinator.duties.periodic import every
 from coordinator.handlers.gather import Gatherer
 from coordinator.handlers.heartbeats import Heartbeats
@@ -42,6 +42,8 @@ from coordinator.storage.ear import PostgresEar
 from coordinator.storage.migrate import newest, revision
 from coordinator.storage.pool import open_pool
 from coordinator.storage.reading import Pool
+from coordinator.storage.rolling import Kept, Roller
+from coordinator.storage.statistics import Statistics
 from coordinator.storage.store import PostgresStore
 from coordinator.storage.tokens import Tokens
 from coordinator.storage.views import Views
@@ -93,7 +95,7 @@ class Coordinator:
             raise StartError(str(error)) from error
         # What people read must never keep the writer from a connection.
         reading = await open_pool(settings.database_url, most=READERS)
-        ear, store = PostgresEar(pool), PostgresStore(pool)
+        ear, store = PostgresEar(pool, sample_s=settings.sample_s), PostgresStore(pool)
         try:
             await self._work(broker, ear, store, reading)
         finally:
@@ -137,6 +139,10 @@ class Coordinator:
 
         herald = presence.Herald(self.name, SOFTWARE, ear, hearing)
         sweeper = sweep.Sweeper(inbox, self._patience)
+        kept = Kept(
+            settings.samples_kept_days, settings.minutes_kept_days, settings.hours_kept_days, settings.days_kept_days
+        )
+        statistician = statistics.Statistician(Roller(reading, kept))
         archivist = partitions.Archivist(ear, settings.log_retention_days)
         resumer = resume.Resumer(inbox, ear)
         bird = canary.Canary(self.name, courier)
@@ -149,6 +155,7 @@ class Coordinator:
             blobs=settings.outputs_dir or platformdirs.user_data_path("farmhand") / "outputs",
             version=version("farmhand"),
             coordinator=self.name,
+            figures=Statistics(reading, sample_days=settings.samples_kept_days),
             tokens=shelf,
             door=a_door(settings, shelf),
         )
@@ -163,6 +170,7 @@ class Coordinator:
                 group.create_task(every(sweep.EVERY_S, sweeper.sweep)),
                 group.create_task(every(resume.EVERY_S, resumer.resume)),
                 group.create_task(every(partitions.EVERY_S, archivist.keep)),
+                group.create_task(every(statistics.EVERY_S, statistician.keep)),
             ]
             self.ready.set()
             log.info("coordinator_ready", coordinator=self.name, http=f"{settings.http_host}:{settings.http_port}")

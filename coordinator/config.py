@@ -45,6 +45,11 @@ class Settings(BaseSettings):
         float, Field(ge=0, lt=1, description="health below which a worker is quarantined; 0: none ever is")
     ] = 0.3
     log_retention_days: Annotated[int, Field(ge=1)] = 30
+    sample_s: Annotated[float, Field(ge=1, description="seconds between samples of a worker's machine, about")] = 10.0
+    samples_kept_days: Annotated[int, Field(ge=1)] = 2
+    minutes_kept_days: Annotated[int, Field(ge=1)] = 30
+    hours_kept_days: Annotated[int, Field(ge=1)] = 400
+    days_kept_days: Annotated[int, Field(ge=1)] = 3650
     log_level: str = "info"
     log_format: Annotated[str, Field(pattern="^(auto|json|console)$")] = "auto"
 

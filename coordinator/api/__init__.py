@@ -5,13 +5,13 @@ from pathlib import Path
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from coordinator.api import access, farmwide, jobs, outputs, parked, problems, tasks, workers
+from coordinator.api import access, farmwide, jobs, outputs, parked, problems, statistics, tasks, workers
 from coordinator.api.blobs import Blobs
 from coordinator.api.document import document
 from coordinator.api.door import Door, Shelf
 from coordinator.api.farm import Ask, Farm
 from coordinator.api.guard import Guard
-from coordinator.api.reads import Reads
+from coordinator.api.reads import Figures, Reads
 from coordinator.api.roles import authorize
 from coordinator.telemetry import Telemetry
 
@@ -25,6 +25,7 @@ def create_app(  # noqa: PLR0913 - each part by its name
     blobs: Path,
     version: str,
     coordinator: str,
+    figures: Figures | None = None,
     tokens: Shelf | None = None,
     door: Door | None = None,
 ) -> FastAPI:
@@ -35,9 +36,9 @@ def create_app(  # noqa: PLR0913 - each part by its name
     """
     app = FastAPI(title="Farmhand", version=version, docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
     door = door or Door()
-    app.state.farm = Farm(views, ask, health, telemetry, Blobs(blobs), version, coordinator, door, tokens)
+    app.state.farm = Farm(views, ask, health, telemetry, Blobs(blobs), version, coordinator, door, tokens, figures)
     v1 = APIRouter(prefix="/api/v1", dependencies=[Depends(authorize)])
-    for module in (access, jobs, outputs, tasks, workers, parked, farmwide):
+    for module in (access, jobs, outputs, tasks, workers, parked, farmwide, statistics):
         v1.include_router(module.router)
     app.include_router(v1)
     app.include_router(farmwide.probes)

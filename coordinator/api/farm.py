@@ -9,7 +9,7 @@ from fastapi import Depends, Header, Request
 
 from coordinator.api.blobs import Blobs
 from coordinator.api.door import Door, Shelf
-from coordinator.api.reads import Reads
+from coordinator.api.reads import Figures, Reads
 from coordinator.domain.access import Caller
 from coordinator.operations import requests
 from coordinator.operations.requests import UnavailableError
@@ -42,6 +42,7 @@ class Farm:
     coordinator: str
     door: Door = field(default_factory=Door)
     shelf: Shelf | None = None
+    figures: Figures | None = None
     #: Few large bodies are taken in at once, so that memory is bounded.
     large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))

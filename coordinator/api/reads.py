@@ -1,22 +1,27 @@
 # ruff: noqa: D102 - storage, which answers, says it
 """What the API asks of the rows. Each question raises NotFoundError or UnavailableError."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Protocol
 
+from coordinator.domain.statistics import Span
 from schemas.views import (
+    ActivityReport,
     BlockView,
     CoordinatorView,
     Entry,
     JobDetail,
     JobView,
     LogSpan,
+    MetricView,
     Numbers,
     OutputView,
     Page,
     ParkedDetail,
     ParkedView,
     QueueView,
+    Series,
     TaskDetail,
     TaskView,
     WorkerDetail,
@@ -61,3 +66,21 @@ class Reads(Protocol):
     async def ping(self) -> None: ...
     async def coordinators(self) -> list[CoordinatorView]: ...
     async def numbers(self) -> Numbers: ...
+
+
+class Figures(Protocol):
+    """Questions about figures of machines over time."""
+
+    async def now(self) -> datetime: ...
+    async def metrics(self) -> list[MetricView]: ...
+    async def series(
+        self,
+        metric: str,
+        span: Span,
+        *,
+        workers: Sequence[str] | None,
+        by_worker: bool,
+        by_variant: bool,
+        percentiles: Sequence[float] = (),
+    ) -> Series: ...
+    async def activity(self, span: Span) -> ActivityReport: ...

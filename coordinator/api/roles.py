@@ -44,6 +44,12 @@ NEEDS: Final[Mapping[tuple[str, str], Role]] = {
     ("GET", "/parked/{parked}"): _V,
     ("POST", "/parked/{parked}/replay"): _O,
     ("POST", "/parked/{parked}/drop"): _O,
+    # statistics
+    ("GET", "/statistics"): _V,
+    ("GET", "/statistics/series"): _V,
+    ("GET", "/statistics/series.csv"): _V,
+    ("GET", "/statistics/activity"): _V,
+    ("GET", "/statistics/activity.csv"): _V,
     # access
     ("GET", "/access"): _A,
     ("POST", "/access"): _A,

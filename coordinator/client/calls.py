@@ -4,7 +4,7 @@ Ids are checked by the coordinator. `limit` is the size of a page, `before` and 
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -16,6 +16,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from schemas.roles import Role
 from schemas.views import (
+    ActivityReport,
     BlockView,
     Changed,
     Entry,
@@ -23,11 +24,13 @@ from schemas.views import (
     JobDetail,
     JobView,
     LogPart,
+    MetricView,
     NewTokenView,
     Page,
     ParkedDetail,
     ParkedView,
     QueueView,
+    Series,
     Submitted,
     TaskDetail,
     TaskView,
@@ -233,6 +236,28 @@ def replay_parked(parked: int) -> Call[Changed]:
 def drop_parked(parked: int) -> Call[Changed]:
     """Put a parked message aside for good."""
     return _change(f"parked/{parked}/drop")
+
+
+# --- statistics --------------------------------------------------------------------------------------------
+
+
+def metrics() -> Call[list[MetricView]]:
+    """What is measured."""
+    adapter = TypeAdapter(list[MetricView])
+    return Call("GET", "statistics", lambda response: adapter.validate_json(response.content))
+
+
+def series(
+    metric: str, *, workers: Sequence[str] = (), split: str = "farm", aggregations: Sequence[str] = (), **time: Any
+) -> Call[Series]:
+    """A metric over `time` (since, until, interval: seconds), of the farm or split by worker or variant."""
+    query = {"worker": list(workers), "split": split, "aggregation": list(aggregations), **time}
+    return _get("statistics/series", Series, metric=metric, **query)
+
+
+def activity(**time: Any) -> Call[ActivityReport]:
+    """How many workers were there, and how many active, over `time` (since, until, interval: seconds)."""
+    return _get("statistics/activity", ActivityReport, **time)
 
 
 # --- access ------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What needs no lock: heartbeats, log chunks, and the coordinator's own row."""
 
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import asyncpg
@@ -25,8 +26,11 @@ PARTITIONS_AHEAD: Final = 3
 class PostgresEar:
     """Lock-free writes. Every method raises `StoreUnavailableError` when the database is away."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, *, sample_s: float = 10.0) -> None:
+        """*sample_s*: seconds between the heartbeats of a worker that become samples, about."""
         self._pool = pool
+        # Agents vary their interval by a tenth: every second heartbeat of 5 s should be one after 10 s.
+        self._sample = timedelta(seconds=sample_s * 0.85)
         self._exclusive: dict[int, bool] = {}
 
     async def _fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
@@ -46,6 +50,7 @@ class PostgresEar:
             [as_json(beat.stats) for beat in beats],
             [beat.open_sessions for beat in beats],
             [beat.last_activity_at for beat in beats],
+            self._sample,
         )
         names = [beat.worker for beat in beats]
         known: dict[str, tuple[Worker, dict[Key, Attempt]]] = {

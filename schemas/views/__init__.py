@@ -26,11 +26,13 @@ from schemas.views.jobs import (
     WaitingClass,
     WaitingTasks,
 )
+from schemas.views.statistics import ActivityReport, MetricView, Series, SeriesLine
 from schemas.views.wishes import Labels, Reason, RequeueJob, StateWish, Unblock
 from schemas.views.workers import Amounts, Asked, Connection, HeldView, QueueView, WorkerDetail, WorkerView
 
 __all__ = [
     "FINISHED_JOB",
+    "ActivityReport",
     "Amounts",
     "Asked",
     "AttemptView",
@@ -48,6 +50,7 @@ __all__ = [
     "Labels",
     "LogPart",
     "LogSpan",
+    "MetricView",
     "NewTokenView",
     "Numbers",
     "OutputView",
@@ -60,6 +63,8 @@ __all__ = [
     "QueueView",
     "Reason",
     "RequeueJob",
+    "Series",
+    "SeriesLine",
     "StateWish",
     "Submitted",
     "TaskDetail",

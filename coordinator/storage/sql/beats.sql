@@ -1,28 +1,29 @@
 -- name: beat
--- Heartbeats take no lock: they write this table only, and only forward.
-UPDATE worker_liveness l
-   SET last_seen_at = farm_now(), last_seq = b.seq, stats = coalesce(b.stats::jsonb, l.stats),
-       open_sessions = b.open_sessions, last_activity_at = coalesce(b.last_activity_at, l.last_activity_at)
-  FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::timestamptz[])
-       AS b(worker_id, epoch, seq, stats, open_sessions, last_activity_at)
- WHERE l.worker_id = b.worker_id AND l.epoch = b.epoch AND l.last_seq < b.seq;
-
--- name: renew
--- $4, $5: seconds of the lease, and of its margin. In the order in which the writer takes them, so that nobody waits in
--- a circle; whoever was closed while we waited is not renewed.
-WITH named AS MATERIALIZED (
-    SELECT l.task_id, l.attempt
-      FROM unnest($1::text[], $2::bigint[], $3::integer[]) AS u(worker_id, task_id, attempt)
-      JOIN leases l ON l.task_id = u.task_id AND l.attempt = u.attempt AND l.worker_id = u.worker_id
-     WHERE l.closed_at IS NULL
-     ORDER BY l.task_id, l.attempt
-       FOR UPDATE OF l)
-UPDATE leases l
-   SET until = greatest(l.until, farm_now() + make_interval(secs => $4)),
-       free_at = greatest(l.free_at, farm_now() + make_interval(secs => $4 + $5))
-  FROM named n
- WHERE l.task_id = n.task_id AND l.attempt = n.attempt AND l.closed_at IS NULL
-RETURNING l.worker_id, l.task_id, l.attempt;
+-- Heartbeats take no lock: they write liveness, and only forward; and of one in $7 or so of each worker a sample.
+WITH clock AS MATERIALIZED (SELECT farm_now() AS now),
+beat AS (
+    UPDATE worker_liveness l
+       SET last_seen_at = c.now, last_seq = b.seq, stats = coalesce(b.stats::jsonb, l.stats),
+           open_sessions = b.open_sessions, last_activity_at = coalesce(b.last_activity_at, l.last_activity_at),
+           sampled_at = CASE WHEN l.sampled_at <= c.now - $7::interval THEN c.now ELSE l.sampled_at END
+      FROM clock c, unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::timestamptz[])
+           AS b(worker_id, epoch, seq, stats, open_sessions, last_activity_at)
+     WHERE l.worker_id = b.worker_id AND l.epoch = b.epoch AND l.last_seq < b.seq
+    RETURNING l.worker_id, c.now, l.sampled_at = c.now AS sampled, CASE WHEN b.stats IS NOT NULL THEN l.stats END AS stats)
+INSERT INTO samples
+SELECT b.now, b.worker_id, (SELECT count(*) FROM attempts a WHERE a.worker_id = b.worker_id AND a.state <> 'ended'),
+       figure(stats->>'cpu_percent'),
+       figure(stats->'load'->>0), figure(stats->'load'->>1), figure(stats->'load'->>2),
+       figure(stats->>'memory_used'), figure(stats->>'memory_total'),
+       figure(stats->>'disk_used'), figure(stats->>'disk_total'),
+       figure(stats->>'network_received_rate'), figure(stats->>'network_sent_rate'),
+       ARRAY(SELECT figure(value) FROM jsonb_array_elements_text(stats->'cores_percent')),
+       ARRAY(SELECT figure(g->>'percent') FROM jsonb_array_elements(stats->'gpus') AS g),
+       ARRAY(SELECT figure(g->>'memory_used') FROM jsonb_array_elements(stats->'gpus') AS g),
+       ARRAY(SELECT figure(g->>'memory_total') FROM jsonb_array_elements(stats->'gpus') AS g),
+       ARRAY(SELECT figure(g->>'temperature') FROM jsonb_array_elements(stats->'gpus') AS g),
+       stats->'extra'
+  FROM beat b WHERE b.sampled;
 
 -- name: logs
 -- Chunks of attempts that are their sender's, once each, as long as the attempt's log has room.

@@ -16,6 +16,7 @@ from coordinator.client import AsyncFarmhandClient
 from coordinator.local.services import Services
 from coordinator.operations import requests
 from coordinator.storage.pool import open_pool
+from coordinator.storage.statistics import Statistics
 from coordinator.storage.views import Views
 from coordinator.telemetry import Telemetry
 from tests.integration.api.rows import Rows
@@ -86,7 +87,7 @@ def ailments() -> list[str]:
 
 
 @pytest.fixture
-def app(views: Views, inbox: Inbox, ailments: list[str], tmp_path: Path) -> FastAPI:
+def app(pool: asyncpg.Pool, views: Views, inbox: Inbox, ailments: list[str], tmp_path: Path) -> FastAPI:
     """The application, without a token."""
     return create_app(
         views=views,
@@ -96,6 +97,7 @@ def app(views: Views, inbox: Inbox, ailments: list[str], tmp_path: Path) -> Fast
         blobs=tmp_path / "blobs",
         version="1.2.3",
         coordinator="c1",
+        figures=Statistics(pool),
     )
 
 
