@@ -6,11 +6,14 @@ array's name means depending on all of its elements.
 """
 
 import json
+import re
 from collections import Counter
 from functools import cached_property
 from typing import Annotated, Final, Literal
 
 from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -36,6 +39,25 @@ MAX_TASKS: Final = 1_000_000
 _SHOWN: Final = 20
 
 Priority = Annotated[int, Field(ge=0, le=100)]
+LONGEST_DELAY_S: Final = 366 * 86400
+_DELAY: Final = re.compile(r"(?=\d)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+def _delay(value: object) -> object:
+    """`90s`, `10m`, `2h`, `1d12h` are seconds; a number is never an instant."""
+    if isinstance(value, int | float) and not 0 <= value <= LONGEST_DELAY_S:
+        raise ValueError(f"should be 0 to {LONGEST_DELAY_S} seconds, or a date and time with its zone")
+    match = _DELAY.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return value
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return days * 86400 + hours * 3600 + minutes * 60 + seconds
+
+
+#: An instant with its zone, or seconds from the submission; `2h` is such a delay too.
+Moment = Annotated[AwareDatetime | Annotated[float, Field(ge=0, le=LONGEST_DELAY_S)], BeforeValidator(_delay)]
+#: Seconds; `2h` is understood.
+Duration = Annotated[float, Field(gt=0, le=LONGEST_DELAY_S), BeforeValidator(_delay)]
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 
 
@@ -108,8 +130,10 @@ class TaskSpec(Strict):
     """One task, or an array of them.
 
     `kind` is what workers are matched by; `tags` are what a worker says of itself, `labels` what an operator has
-    approved. `retries` is how many more attempts a failed task gets. `promote` is the path below the publish root where
-    the accepted outputs go; `upload` are patterns of output files to keep a copy of on the coordinator. An `exclusive`
+    approved. `not_before` is when it may start, `deadline` by when it must be done (it fails if it is not); `max_run_s`
+    is how long an attempt may run, `no_progress_s` how long it may give neither log nor progress. `retries` is how many
+    more attempts a failed task gets. `promote` is the path below the publish root where the accepted outputs go;
+    `upload` are patterns of output files to keep a copy of on the coordinator. An `exclusive`
     task never runs in two places at a time, whatever dies.
     """
 
@@ -126,6 +150,10 @@ class TaskSpec(Strict):
     after: Annotated[list[Dependency], Field(max_length=10_000)] = Field(default_factory=list)
     environment: dict[EnvironmentName, str | SecretRef] = Field(default_factory=dict)
     retries: Annotated[int, Field(ge=0, le=100)] = 3
+    not_before: Moment | None = None
+    deadline: Moment | None = None
+    max_run_s: Duration | None = None
+    no_progress_s: Duration | None = None
     promote: str | None = None
     upload: Annotated[list[Line], Field(max_length=32)] = Field(default_factory=list)
     exclusive: bool = False
@@ -179,7 +207,8 @@ class JobSpec(Strict):
 
     `key` makes a submission idempotent: a second one with the same key answers with the first one's job.
     `queue` is the queue of tasks that name none. Kinds that no worker of the farm ever offered are refused, unless
-    `accept_unknown_kinds` is set.
+    `accept_unknown_kinds` is set. `not_before`, `deadline`, `max_run_s` and `no_progress_s` hold for the tasks that say
+    nothing of their own.
 
     `on_failure`: what the final failure of a task does to the others: nothing (`continue`), all are canceled
     (`fail_fast`), or that when a share of all has failed. `late_results`: what becomes of a result that comes when its
@@ -200,6 +229,10 @@ class JobSpec(Strict):
     max_losses: Annotated[int, Field(ge=1, le=100)] = 5
     shortages: Annotated[int, Field(ge=0, le=100)] = 3
     block_after: Annotated[int, Field(ge=0, le=1000)] = 3
+    not_before: Moment | None = None
+    deadline: Moment | None = None
+    max_run_s: Duration | None = None
+    no_progress_s: Duration | None = None
 
     @model_validator(mode="after")
     def _graph(self) -> "JobSpec":

@@ -128,7 +128,8 @@ class AssignedAttempt(AttemptRef):
 
     `directory` is the attempt's own, relative to the output root as this worker mounts it; `promote` is the
     path below the publish root that people know, filled after the verdict `accepted`; `upload` are the file
-    patterns to send to the coordinator over HTTP; `day` is the day the attempt was made (log chunks repeat it).
+    patterns to send to the coordinator over HTTP; `max_run_s` is how long it may run (the worker ends it then, and
+    reports a failure); `day` is the day the attempt was made (log chunks repeat it).
     An `exclusive` attempt must not start before a `beat_ack` names it, nor run longer than its lease.
     """
 
@@ -140,6 +141,7 @@ class AssignedAttempt(AttemptRef):
     resources: Resources = Resources()
     lease_s: float
     directory: Line
+    max_run_s: Annotated[float, Field(gt=0)] | None = None
     inputs: list[Input] = Field(default_factory=list)
     promote: str | None = None
     upload: list[str] = Field(default_factory=list)

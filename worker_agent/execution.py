@@ -104,19 +104,21 @@ class Execution:
 
     async def _run(self) -> TaskFinished | None:
         exit_code: int | None = None
+        limit = asyncio.timeout(self._spec.max_run_s)
         try:
-            if secrets := named_in(self._spec):
-                self.context.learn(await asyncio.to_thread(self._read, secrets))
-            for command in self._spec.commands:
-                exit_code = await self._command(command)
-                self.context.next_step()
-            if self.context.previews:
-                await asyncio.gather(*self.context.previews)
-            outputs = await self._collect()
+            async with limit:
+                if secrets := named_in(self._spec):
+                    self.context.learn(await asyncio.to_thread(self._read, secrets))
+                for command in self._spec.commands:
+                    exit_code = await self._command(command)
+                    self.context.next_step()
+                if self.context.previews:
+                    await asyncio.gather(*self.context.previews)
+                outputs = await self._collect()
         except SecretError as error:
             return self._failed(CommandError(str(error), cause=Cause.UNAVAILABLE), before_start=True)
-        except CommandError as error:
-            return self._failed(error)
+        except (CommandError, TimeoutError) as error:
+            return self._failed(self._fault(error, out_of_time=limit.expired()))
         except LeaseOverError as error:
             return self._finished(Outcome.INTERRUPTED, []).model_copy(update={"error": str(error)})
         except asyncio.CancelledError:
@@ -165,6 +167,13 @@ class Execution:
         except OSError as error:
             words = f"cannot read the outputs in {self.context.made}: {error}"
             raise CommandError(words, cause=cause_of(error)) from None
+
+    def _fault(self, error: CommandError | TimeoutError, *, out_of_time: bool) -> CommandError:
+        """What to report when it ends by *error*, which is the farm's limit of time or the runner's own."""
+        if out_of_time:
+            words = f"it ran longer than the {self._spec.max_run_s:g} s allowed (max_run_s)"
+            return CommandError(words, cause=Cause.TIME)
+        return error if isinstance(error, CommandError) else CommandError(f"TimeoutError: {error}")
 
     def _failed(self, error: CommandError, *, before_start: bool = False) -> TaskFinished:
         if self.context.excess:

@@ -8,7 +8,7 @@ from coordinator.api.problems import problem
 from coordinator.operations.requests import UnavailableError
 from coordinator.telemetry import CONTENT_TYPE
 from schemas.envelope import VERSION
-from schemas.views import FarmInfo, QueueView
+from schemas.views import CapacityView, FarmInfo, QueueView
 
 router = APIRouter(tags=["farm"])
 probes = APIRouter(tags=["probes"])
@@ -18,6 +18,12 @@ probes = APIRouter(tags=["probes"])
 async def queues(farm: FarmHere) -> list[QueueView]:
     """The queues that somebody waits in, works in or serves."""
     return await farm.views.queues()
+
+
+@router.get("/capacity")
+async def capacity(farm: FarmHere) -> CapacityView:
+    """How many more workers the waiting tasks could use, and which could be stopped without loss."""
+    return await farm.views.capacity()
 
 
 @router.get("/info")

@@ -17,6 +17,7 @@ from schemas.views import (
     JobDetail,
     JobState,
     JobView,
+    JobWhy,
     Page,
     Reason,
     RequeueJob,
@@ -55,6 +56,12 @@ async def jobs(
 async def job(farm: FarmHere, job: Id) -> JobDetail:
     """One job, and why its ready tasks wait."""
     return await farm.views.job(job)
+
+
+@router.get("/{job}/why")
+async def why(farm: FarmHere, job: Id) -> JobWhy:
+    """Why its unfinished tasks wait, sort by sort."""
+    return await farm.views.why_job(job)
 
 
 @router.get("/{job}/tasks")

@@ -9,10 +9,12 @@ from coordinator.domain.statistics import Span
 from schemas.views import (
     ActivityReport,
     BlockView,
+    CapacityView,
     CoordinatorView,
     Entry,
     JobDetail,
     JobView,
+    JobWhy,
     LogSpan,
     MetricView,
     Numbers,
@@ -24,6 +26,7 @@ from schemas.views import (
     Series,
     TaskDetail,
     TaskView,
+    TaskWhy,
     WorkerDetail,
     WorkerView,
 )
@@ -41,6 +44,9 @@ class Reads(Protocol):
         self, job: int, *, state: str | None = None, after: int = 0, limit: int = 100
     ) -> Page[TaskView]: ...
     async def task(self, task: int) -> TaskDetail: ...
+    async def why_task(self, task: int) -> TaskWhy: ...
+    async def why_job(self, job: int) -> JobWhy: ...
+    async def capacity(self) -> CapacityView: ...
     async def attempt_worker(self, task: int, attempt: int) -> str: ...
     async def output(self, task: int, attempt: int, name: str) -> OutputView: ...
     async def log_span(self, task: int, attempt: int | None, after: int, *, settled: bool) -> LogSpan: ...

@@ -16,11 +16,13 @@ _V, _S, _O, _A = Role.VIEWER, Role.SUBMITTER, Role.OPERATOR, Role.ADMIN
 NEEDS: Final[Mapping[tuple[str, str], Role]] = {
     ("GET", "/info"): _V,
     ("GET", "/queues"): _V,
+    ("GET", "/capacity"): _V,
     # jobs and tasks
     ("GET", "/jobs"): _V,
     ("POST", "/jobs"): _S,
     ("GET", "/jobs/{job}"): _V,
     ("GET", "/jobs/{job}/tasks"): _V,
+    ("GET", "/jobs/{job}/why"): _V,
     ("GET", "/jobs/{job}/story"): _V,
     ("GET", "/jobs/{job}/blocklist"): _V,
     ("POST", "/jobs/{job}/unblock"): _S,
@@ -28,6 +30,7 @@ NEEDS: Final[Mapping[tuple[str, str], Role]] = {
     ("POST", "/jobs/{job}/requeue"): _S,
     ("GET", "/tasks/{task}"): _V,
     ("GET", "/tasks/{task}/log"): _V,
+    ("GET", "/tasks/{task}/why"): _V,
     ("GET", "/tasks/{task}/story"): _V,
     ("POST", "/tasks/{task}/cancel"): _S,
     ("POST", "/tasks/{task}/requeue"): _S,

@@ -12,7 +12,7 @@ from coordinator.api.farm import Actor, FarmHere
 from coordinator.api.parameters import After, Id, Limit
 from coordinator.operations.requests import CancelTasks, RequeueTasks
 from schemas.base import MAX_INT
-from schemas.views import Changed, Entry, Page, Reason, TaskDetail
+from schemas.views import Changed, Entry, Page, Reason, TaskDetail, TaskWhy
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
@@ -24,6 +24,12 @@ Chunk = Annotated[int, Query(ge=-1, le=MAX_INT, description="X-Farmhand-Last-Chu
 async def task(farm: FarmHere, task: Id) -> TaskDetail:
     """One task with its attempts and outputs, and why it waits."""
     return await farm.views.task(task)
+
+
+@router.get("/{task}/why")
+async def why(farm: FarmHere, task: Id) -> TaskWhy:
+    """Why it waits: all reasons in their order with remedies, the funnel of workers, and those that lack least."""
+    return await farm.views.why_task(task)
 
 
 @router.post("/{task}/cancel", openapi_extra=accepts(Reason))

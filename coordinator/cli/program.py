@@ -9,7 +9,20 @@ from typing import Annotated, Final
 import typer
 from typer.core import TyperGroup
 
-from coordinator.cli import access, jobs, parked, queues, services, stats, submit, tasks, telling, workers
+from coordinator.cli import (
+    access,
+    capacity,
+    jobs,
+    parked,
+    queues,
+    services,
+    stats,
+    submit,
+    tasks,
+    telling,
+    why,
+    workers,
+)
 from coordinator.cli.command import CommandError, Given
 from coordinator.cli.output import say, write
 from coordinator.client.errors import ExitCode, FarmhandError
@@ -27,8 +40,8 @@ _EXTRAS: Final = {
 
 #: The order in which help lists the commands: what people do first comes first.
 _ORDER: Final = (
-    "demo", "up", "submit", "jobs", "tasks", "logs", "story", "workers", "queues", "stats", "parked", "access",
-    "coordinator", "agent", "migrate", "config",
+    "demo", "up", "submit", "jobs", "tasks", "why", "logs", "story", "workers", "queues", "capacity", "stats", "parked",
+    "access", "coordinator", "agent", "migrate", "config",
 )  # fmt: skip
 
 
@@ -44,7 +57,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},
     )  # fmt: skip
     app.callback(invoke_without_command=True)(farmhand)
-    for module in (submit, jobs, tasks, workers, queues, telling, parked, stats, access, services):
+    for module in (submit, jobs, tasks, why, workers, queues, capacity, telling, parked, stats, access, services):
         module.add(app)
     try:
         from coordinator.cli import local  # noqa: PLC0415 - comes last, and may be missing

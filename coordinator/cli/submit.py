@@ -73,6 +73,22 @@ def submit(  # noqa: PLR0913 - an option for each field
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="How many steps of progress to expect.")] = None,
     retries: Annotated[int | None, typer.Option(min=0, max=100, help="More attempts after a failure; else 3.")] = None,
+    not_before: Annotated[
+        str | None,
+        typer.Option(
+            "--not-before", metavar="WHEN", help="Start no sooner: 2h from now, or 2030-01-31T22:00:00+01:00."
+        ),
+    ] = None,
+    deadline: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Fail what is not done by then: 8h from now, or an instant.")
+    ] = None,
+    max_run: Annotated[
+        str | None, typer.Option("--max-run", metavar="TIME", help="Stop an attempt that runs longer, such as 90s, 2h.")
+    ] = None,
+    no_progress: Annotated[
+        str | None,
+        typer.Option("--no-progress", metavar="TIME", help="Stop an attempt that gives no log or progress so long."),
+    ] = None,
     promote: Annotated[
         str | None, typer.Option(metavar="PATH", help="Publish accepted outputs here, below the publish root.")
     ] = None,
@@ -116,6 +132,10 @@ def submit(  # noqa: PLR0913 - an option for each field
         "priority": priority,
         "key": key,
         "late_results": late_results,
+        "not_before": not_before,
+        "deadline": deadline,
+        "max_run_s": max_run,
+        "no_progress_s": no_progress,
     }
     overrides = {field: value for field, value in whole.items() if value is not None}
     if accept_unknown_kinds:

@@ -130,6 +130,10 @@ def _facts(task: "TaskDetail") -> None:
             ("failures", task.failures or None),
             ("lost", task.losses or None),
             ("failed on", task.failed_on),
+            ("not before", task.not_before),
+            ("deadline", task.deadline),
+            ("may run", duration(task.max_run_s) if task.max_run_s else None),
+            ("may be silent", duration(task.no_progress_s) if task.no_progress_s else None),
             ("changed", task.changed_at),
             ("computed", duration(sum(attempt.run_s or 0 for attempt in task.attempts)) if task.attempts else None),
         ]

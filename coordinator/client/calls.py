@@ -18,11 +18,13 @@ from schemas.roles import Role
 from schemas.views import (
     ActivityReport,
     BlockView,
+    CapacityView,
     Changed,
     Entry,
     FarmInfo,
     JobDetail,
     JobView,
+    JobWhy,
     LogPart,
     MetricView,
     NewTokenView,
@@ -34,6 +36,7 @@ from schemas.views import (
     Submitted,
     TaskDetail,
     TaskView,
+    TaskWhy,
     TokenView,
     TokenWish,
     WorkerDetail,
@@ -117,6 +120,11 @@ def unblock_workers(
     return _change(f"jobs/{job}/unblock", workers=workers or [], kind=kind, reason=reason)
 
 
+def why_job(job: int) -> Call[JobWhy]:
+    """Why the unfinished tasks of a job wait, sort by sort."""
+    return _get(f"jobs/{job}/why", JobWhy)
+
+
 def story_of_job(job: int, *, after: int = 0, limit: int = 100) -> Call[Page[Entry]]:
     """What happened to a job as a whole."""
     return _get(f"jobs/{job}/story", Page[Entry], after=after, limit=limit)
@@ -133,6 +141,11 @@ def tasks(job: int, *, state: str | None = None, after: int = 0, limit: int = 10
 def task(task: int) -> Call[TaskDetail]:
     """One task with its attempts and outputs, and why it waits."""
     return _get(f"tasks/{task}", TaskDetail)
+
+
+def why_task(task: int) -> Call[TaskWhy]:
+    """Why a task waits: all reasons with remedies, the funnel of workers, and those that lack least."""
+    return _get(f"tasks/{task}/why", TaskWhy)
 
 
 def cancel_task(task: int, *, reason: str | None = None) -> Call[Changed]:
@@ -211,6 +224,11 @@ def queues() -> Call[list[QueueView]]:
     """The queues that somebody waits in, works in or serves."""
     adapter = TypeAdapter(list[QueueView])
     return Call("GET", "queues", lambda response: adapter.validate_json(response.content))
+
+
+def capacity() -> Call[CapacityView]:
+    """How many more workers the waiting tasks could use, and which could be stopped without loss."""
+    return _get("capacity", CapacityView)
 
 
 # --- parked messages and the farm --------------------------------------------------------------------------

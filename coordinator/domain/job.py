@@ -55,6 +55,8 @@ class Job:
     cancel_requested_at: datetime | None = None
     cancel_reason: str | None = None
     finished_at: datetime | None = None
+    #: Its attempts have limits of time.
+    watched: bool = False
     policy: Policy = Policy()
 
 

@@ -38,8 +38,9 @@ class TaskEvent(StrEnum):
     COMPLETED = "completed"  # the live attempt's report was accepted
     COMPLETED_LATE = "completed_late"  # the report of an attempt that was given up was accepted
     FREED = "freed"  # the live attempt ended without a result; ready again at once
-    POSTPONED = "postponed"  # the same, but not before a time
+    POSTPONED = "postponed"  # it is to run, but not before a time
     GAVE_UP = "gave_up"  # no attempt is left
+    EXPIRED = "expired"  # its deadline has passed
     CANCELED = "canceled"
     REQUEUED = "requeued"  # an operator starts the next run
     REQUEUED_BLOCKED = "requeued_blocked"  # the same, but something it waits for is not there
@@ -51,6 +52,7 @@ _ENDS: Final = {
     _E.FREED: _S.READY,
     _E.POSTPONED: _S.SCHEDULED,
     _E.GAVE_UP: _S.FAILED,
+    _E.EXPIRED: _S.FAILED,
     _E.CANCELED: _S.CANCELED,
     _E.BLOCKED: _S.BLOCKED,
 }
@@ -58,9 +60,21 @@ _LATE: Final = {_E.COMPLETED_LATE: _S.COMPLETED}
 _AGAIN: Final = {_E.REQUEUED: _S.READY, _E.REQUEUED_BLOCKED: _S.BLOCKED}
 
 TRANSITIONS: Final[Mapping[TaskState, Mapping[TaskEvent, TaskState]]] = {
-    _S.BLOCKED: {_E.RELEASED: _S.READY, _E.BLOCKED: _S.BLOCKED, _E.CANCELED: _S.CANCELED},
-    _S.SCHEDULED: {_E.DUE: _S.READY, _E.BLOCKED: _S.BLOCKED, _E.CANCELED: _S.CANCELED, **_LATE},
-    _S.READY: {_E.ASSIGNED: _S.ASSIGNED, _E.BLOCKED: _S.BLOCKED, _E.CANCELED: _S.CANCELED, **_LATE},
+    _S.BLOCKED: {
+        _E.RELEASED: _S.READY,
+        _E.POSTPONED: _S.SCHEDULED,
+        _E.BLOCKED: _S.BLOCKED,
+        _E.EXPIRED: _S.FAILED,
+        _E.CANCELED: _S.CANCELED,
+    },
+    _S.SCHEDULED: {_E.DUE: _S.READY, _E.BLOCKED: _S.BLOCKED, _E.EXPIRED: _S.FAILED, _E.CANCELED: _S.CANCELED, **_LATE},
+    _S.READY: {
+        _E.ASSIGNED: _S.ASSIGNED,
+        _E.BLOCKED: _S.BLOCKED,
+        _E.EXPIRED: _S.FAILED,
+        _E.CANCELED: _S.CANCELED,
+        **_LATE,
+    },
     # "started" may be lost or overtaken by the end: assigned may end as well.
     _S.ASSIGNED: {_E.STARTED: _S.RUNNING, **_ENDS, **_LATE},
     _S.RUNNING: {**_ENDS, **_LATE},

@@ -199,7 +199,7 @@ LINES: Final[Mapping[Reason, Line]] = {
         "be, such as exec.",
         "farmhand workers",
     ),
-    _R.TOO_BIG: Line(_K.NEVER, _W.ADMIN, "Asks for {size}; none of {among:worker} is that large.", "farmhand workers"),
+    _R.TOO_BIG: Line(_K.NEVER, _W.ADMIN, "Asks for {size}; no worker{among} is that large.", "farmhand workers"),
     _R.GONE: Line(
         _K.LATER, _W.ADMIN, "{workers:worker} could run it but {workers:is|are} offline or lost.", "farmhand workers"
     ),
@@ -306,3 +306,36 @@ class Found:
     def remedy(self) -> str:
         """What to type."""
         return self.line.remedy.format_map(self.facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A reason against a worker, from both sides: what those do who pass, and what one lacks who does not."""
+
+    passes: str
+    lacks: str
+
+
+#: The stages of the funnel. Neighbours with the same words are one stage.
+STAGES: Final[Mapping[Reason, Stage]] = {
+    _R.NO_QUEUE: Stage("serve queue {queue}", "does not serve queue {queue}"),
+    _R.NO_KIND: Stage("offer kind {kind}", "does not offer kind {kind}"),
+    _R.NO_ZONE: Stage("are in zone {zone}", "is not in zone {zone}"),
+    _R.NO_TAG: Stage("have {tags}", "lacks {tags}"),
+    _R.NO_LABEL: Stage("have {labels}", "lacks {labels}"),
+    _R.NO_SUPERVISOR: Stage("can supervise its commands", "cannot supervise its commands"),
+    _R.TOO_BIG: Stage("are large enough", "is too small for {size}"),
+    _R.GONE: Stage("are online", "is {connection}"),
+    _R.SUSPECT: Stage("are online", "has not been heard from for a while"),
+    _R.ASLEEP: Stage("are awake", "is asleep"),
+    _R.DRAINING: Stage("are awake", "is draining"),
+    _R.UNWELL: Stage("are awake", "says that something is wrong there"),
+    _R.STARTING: Stage("are awake", "is only starting"),
+    _R.TESTING: Stage("are awake", "is being tested"),
+    _R.QUARANTINED: Stage("are awake", "is quarantined"),
+    _R.ASKED_TO_STOP: Stage("are awake", "was asked to stop"),
+    _R.BLOCKED: Stage("are not blocked", "is blocked for this kind in this job"),
+    _R.FAILED_HERE: Stage("have not failed it", "has failed it, and others can try"),
+    _R.BUSY: Stage("have {slots:slot} free", "has {free} of {all:slot} free"),
+    _R.RESOURCES: Stage("have {size} free", "has too little of {size} left"),
+}

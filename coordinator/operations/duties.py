@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
+from coordinator.domain import times
 from coordinator.domain.task import TaskEvent, TaskState
 from coordinator.operations import tasks
 from coordinator.operations.ledger import Ledger
@@ -27,6 +28,28 @@ def make_due(ledger: Ledger) -> None:
         due = task.not_before is not None and task.not_before <= ledger.now
         if due and ledger.move(task, TaskEvent.DUE) and task.state is TaskState.READY:
             ledger.note_task("task.ready", task)
+
+
+def stop_overdue(ledger: Ledger) -> None:
+    """Attempts that have had their time are stopped; those that gave a sign meanwhile are looked at later."""
+    for one in ledger.watch.overdue:
+        attempt = ledger.attempts.get((one.task, one.attempt))
+        if attempt is None or not attempt.live:
+            continue
+        why = times.overdue(one.times, one.started_at, one.heard_at, ledger.now)
+        if why is not None:
+            tasks.stop_overdue(ledger, attempt, why)
+        else:
+            look = times.look_at(one.times, one.started_at, one.heard_at)
+            if look is not None:
+                ledger.watch.looks[one.task, one.attempt] = look
+
+
+def expire(ledger: Ledger) -> None:
+    """Tasks that have missed their deadline are failed, a slice at a time."""
+    for one in ledger.watch.expired:
+        for task_id in one.tasks:
+            tasks.expire(ledger, ledger.tasks[task_id], one.deadline)
 
 
 def send_again(ledger: Ledger) -> None:

@@ -7,6 +7,7 @@ go on.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from coordinator.domain.job import Job, JobState, Policy
 from coordinator.domain.matching import TaskClass
 from coordinator.domain.task import FINISHED, Task, TaskState
 from coordinator.domain.template import element_name, fill_text
+from coordinator.domain.times import Times, fault, first_state, instant, missed
 from coordinator.operations import tasks
 from coordinator.operations.ledger import Dependent, GroupRow, Ledger
 from coordinator.operations.requests import (
@@ -60,6 +62,7 @@ class SpecRow:
     priority: int
     retries: int
     after: list[Need]
+    times: Times = field(default_factory=Times)
     id: int = 0
     group_id: int = 0
 
@@ -125,7 +128,8 @@ def draft(ledger: Ledger, request: SubmitJob) -> Draft:
             raise InvalidError(
                 f"task {task.name!r} waits for {needs} tasks, more than {MAX_NEEDS}; join them in several steps"
             )
-        rows.append(SpecRow(task, task.name, position, len(task), task.priority, task.retries, after))
+        times = _times(spec, task, ledger.now)
+        rows.append(SpecRow(task, task.name, position, len(task), task.priority, task.retries, after, times))
         places[task.name] = (position, len(task))
         position += len(task)
     return Draft(spec, request.actor, rows, [class_of(task, spec.queue) for task in ordered])
@@ -153,6 +157,22 @@ def policy_of(spec: JobSpec) -> Policy:
         case _:
             fail_share = None
     return Policy(fail_share, spec.late_results, spec.max_losses, spec.shortages, spec.block_after)
+
+
+def _times(job: JobSpec, task: TaskSpec, now: datetime) -> Times:
+    """What is said of time: the task's own word, else the job's."""
+    not_before = job.not_before if task.not_before is None else task.not_before
+    deadline = job.deadline if task.deadline is None else task.deadline
+    times = Times(
+        instant(not_before, now),
+        instant(deadline, now),
+        task.max_run_s or job.max_run_s,
+        task.no_progress_s or job.no_progress_s,
+    )
+    wrong = fault(times, now)
+    if wrong is not None:
+        raise InvalidError(f"task {task.name!r} can never be done: {wrong}")
+    return times
 
 
 def class_of(task: TaskSpec, default_queue: str) -> TaskClass:
@@ -221,11 +241,16 @@ def grow(ledger: Ledger, growing: Growing) -> Grown:
             met = growing.met_promoted if need.promoted else growing.met
             unmet += need.count - sum(1 for needed in need.tasks() if needed in met)
             grown.dependencies.extend((needed, Dependent(task_id, need.promoted)) for needed in need.tasks())
-        state = TaskState.BLOCKED if unmet else TaskState.READY
+        state = first_state(row.times, ledger.now, unmet=unmet)
         if job.cancel_requested_at is not None:
             state = TaskState.CANCELED
         task = Task(task_id, job.id, row.group_id, row.id, state, row.priority, retries=row.retries, unmet=unmet)
-        task.reason = job.cancel_reason if state is TaskState.CANCELED else None
+        if state in (TaskState.BLOCKED, TaskState.SCHEDULED):
+            task.not_before = row.times.not_before
+        elif state is TaskState.CANCELED:
+            task.reason = job.cancel_reason
+        elif state is TaskState.FAILED and row.times.deadline is not None:
+            task.reason = missed(row.times.deadline)
         job.counts[state] += 1
         job.expanded += 1
         if state is TaskState.READY:

@@ -19,6 +19,7 @@ from coordinator.domain.blocklist import Mark, MarkKey
 from coordinator.domain.job import JOB_FINISHED, Job, state_of
 from coordinator.domain.outcome import Refused
 from coordinator.domain.task import Task, TaskEvent, TaskState
+from coordinator.domain.times import Times
 from coordinator.domain.worker import Worker
 from coordinator.operations.leasing import Leases
 from coordinator.operations.ports import Delivery
@@ -56,6 +57,7 @@ class Wanted:
     #: Jobs of which the next slice of tasks is to be made.
     growing: set[int] = field(default_factory=set)
     due: bool = False
+    overdue: bool = False
     undelivered: bool = False
     silent: bool = False
     parked: set[int] = field(default_factory=set)
@@ -73,6 +75,36 @@ class Accusation(NamedTuple):
     class_id: int
     worker_id: str
     delta: int
+
+
+class Watched(NamedTuple):
+    """An attempt that may have had its time, and its last sign."""
+
+    task: int
+    attempt: int
+    times: Times
+    started_at: datetime
+    heard_at: datetime
+
+
+class Expired(NamedTuple):
+    """A spec whose deadline has passed: tasks of it that are not finished, and from which task on to look for more."""
+
+    spec: int
+    deadline: datetime
+    tasks: list[int]
+    next: int | None
+
+
+@dataclass
+class Watch:
+    """Limits of time: attempts that may have had theirs, deadlines that have passed; and what is written of them:
+    watched attempts that gave a sign, and when to look at others again."""
+
+    overdue: list[Watched] = field(default_factory=list)
+    expired: list[Expired] = field(default_factory=list)
+    signs: set[Key] = field(default_factory=set)
+    looks: dict[Key, datetime] = field(default_factory=dict)
 
 
 class Entry(NamedTuple):
@@ -143,6 +175,7 @@ class Ledger:
         self.dependents: dict[int, list[Dependent]] = {}
         self.slices: dict[int, list[int]] = {}
         self.due: list[int] = []
+        self.watch = Watch()
         self.undelivered: list[Key] = []
         self.silent: list[str] = []
         self.known_kinds: frozenset[str] = frozenset()
@@ -221,8 +254,10 @@ class Ledger:
             self.work_appeared = self.work_appeared or state is TaskState.READY
         task.state = state
         task.reason = reason
-        if state is not TaskState.SCHEDULED or free_at is not None:
+        if free_at is not None:
             task.not_before = free_at
+        elif state is not TaskState.SCHEDULED and state is not TaskState.BLOCKED:
+            task.not_before = None
         self.dirty_tasks.add(task.id)
         return True
 

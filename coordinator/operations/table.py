@@ -126,13 +126,15 @@ def _apply_message(ledger: Ledger, message: FromWorker) -> None:
 
 
 def _want_sweep(wanted: Wanted, _: Sweep) -> None:
-    wanted.due = wanted.undelivered = True
+    wanted.due = wanted.overdue = wanted.undelivered = True
     wanted.duties.add("sweep")
 
 
 def _apply_sweep(ledger: Ledger, _: Sweep) -> None:
     if duties.is_due(ledger, "sweep", SWEEP_EVERY):
+        duties.expire(ledger)
         duties.make_due(ledger)
+        duties.stop_overdue(ledger)
         duties.send_again(ledger)
         ledger.work_appeared = True
 

@@ -4,7 +4,7 @@ The fence of every report is (task, attempt, worker): an attempt belongs to one 
 report changes nothing and gets the answer that its row gives.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import random
 
 from coordinator.domain import retry
@@ -12,6 +12,7 @@ from coordinator.domain.attempt import Attempt, AttemptEvent, AttemptState, Endi
 from coordinator.domain.job import Job, verdict_on
 from coordinator.domain.retry import RetryClass
 from coordinator.domain.task import FINISHED, HELD, Task, TaskEvent, TaskState
+from coordinator.domain.times import Overdue, missed
 from coordinator.operations import late
 from coordinator.operations.ledger import Accusation, Ledger
 from coordinator.operations.requests import CancelTasks, Changed, ConflictError, NotFoundError, RequeueTasks
@@ -61,6 +62,13 @@ def begin(ledger: Ledger, attempt: Attempt) -> None:
         task = ledger.tasks[attempt.task_id]
         ledger.move(task, TaskEvent.STARTED)
         ledger.note_task("task.started", task, attempt=attempt)
+        _sign(ledger, attempt)
+
+
+def _sign(ledger: Ledger, attempt: Attempt) -> None:
+    """The attempt lives: who watches it starts to count anew."""
+    if ledger.jobs[ledger.tasks[attempt.task_id].job_id].watched:
+        ledger.watch.signs.add((attempt.task_id, attempt.attempt))
 
 
 def progress(ledger: Ledger, message: FromWorker, event: TaskProgress) -> None:
@@ -69,6 +77,7 @@ def progress(ledger: Ledger, message: FromWorker, event: TaskProgress) -> None:
     if attempt is not None and attempt.live:
         attempt.done, attempt.total, attempt.activity = event.done, event.total, event.activity
         ledger.dirty_attempts.add((event.task, event.attempt))
+        _sign(ledger, attempt)
 
 
 def output(ledger: Ledger, message: FromWorker, event: TaskOutput) -> None:
@@ -91,8 +100,8 @@ def finished(ledger: Ledger, message: FromWorker, event: TaskFinished) -> None:
 
 def _record(ledger: Ledger, attempt: Attempt, event: TaskFinished) -> None:
     was_live, task = attempt.live, ledger.tasks[attempt.task_id]
-    attempt.exit_code, attempt.error, attempt.cause = event.exit_code, event.error, event.cause
-    attempt.result = event.result
+    attempt.exit_code, attempt.result = event.exit_code, event.result
+    attempt.error, attempt.cause = event.error or attempt.error, event.cause or attempt.cause
     attempt.run_s = event.run_s
     ledger.outputs.extend((event.task, event.attempt, file, None) for file in event.outputs)
     if was_live and event.outcome is Outcome.COMPLETED:
@@ -154,9 +163,33 @@ def give_back(ledger: Ledger, attempt: Attempt) -> None:
         ledger.note_task(f"attempt.{attempt.ending}", task, attempt=attempt)
 
 
-def follow(ledger: Ledger, task: Task, attempt: Attempt) -> None:
-    """A live attempt ended without a result: try again at once, later, or not at all."""
-    ending = attempt.ending or Ending.LOST
+def stop_overdue(ledger: Ledger, attempt: Attempt, why: Overdue) -> None:
+    """A live attempt has had its time: it is told to stop, and its task goes on as after a failure."""
+    task = ledger.tasks[attempt.task_id]
+    attempt.error, attempt.cause = why.words, why.cause
+    if not ledger.advance(attempt, AttemptEvent.REVOKED):
+        return
+    ledger.outgoing.revocations[attempt.worker_id].append((attempt.task_id, attempt.attempt, why.words))
+    follow(ledger, task, attempt, Ending.FAILED)
+
+
+def expire(ledger: Ledger, task: Task, deadline: datetime) -> None:
+    """A task that is not finished has missed its deadline."""
+    live = ledger.live.get(task.id)
+    if not ledger.move(task, TaskEvent.EXPIRED, reason=missed(deadline)):
+        return
+    if live is not None:
+        live.error = task.reason
+        ledger.advance(live, AttemptEvent.REVOKED)
+        ledger.outgoing.revocations[live.worker_id].append((live.task_id, live.attempt, missed(deadline)))
+    ledger.note_task("task.expired", task, attempt=live, detail={"deadline": deadline.isoformat()})
+    _judge_job(ledger, ledger.jobs[task.job_id])
+
+
+def follow(ledger: Ledger, task: Task, attempt: Attempt, ending: Ending | None = None) -> None:
+    """A live attempt ended without a result (or is given up as if by *ending*): try again at once, later, or not."""
+    event = "overdue" if ending else attempt.ending
+    ending = ending or attempt.ending or Ending.LOST
     kind = retry.class_of(ending, attempt.cause, attempt.exit_code)
     _count(ledger, task, attempt, kind)
     job = ledger.jobs[task.job_id]
@@ -181,7 +214,7 @@ def follow(ledger: Ledger, task: Task, attempt: Attempt) -> None:
         detail["then"] = (
             "again" if task.not_before is None else f"again at {task.not_before:%H:%M:%S}, when its lease is over"
         )
-    ledger.note_task(f"attempt.{ending}", task, attempt=attempt, detail=detail)
+    ledger.note_task(f"attempt.{event}", task, attempt=attempt, detail=detail)
 
 
 def _count(ledger: Ledger, task: Task, attempt: Attempt, kind: RetryClass) -> None:
@@ -220,8 +253,11 @@ def release(ledger: Ledger, task: Task, *, promoted: bool) -> None:
             waiting = ledger.tasks[dependent.task_id]
             waiting.unmet -= 1
             ledger.dirty_tasks.add(waiting.id)
-            released = waiting.unmet == 0 and ledger.move(waiting, TaskEvent.RELEASED)
-            if released and waiting.state is TaskState.READY:
+            if waiting.unmet:
+                continue
+            if waiting.not_before is not None and waiting.not_before > ledger.now:
+                ledger.move(waiting, TaskEvent.POSTPONED)
+            elif ledger.move(waiting, TaskEvent.RELEASED) and waiting.state is TaskState.READY:
                 ledger.note_task("task.ready", waiting)
 
 

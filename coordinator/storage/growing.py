@@ -6,6 +6,7 @@ import asyncpg
 
 from coordinator.domain.job import Job, JobState
 from coordinator.domain.matching import TaskClass
+from coordinator.domain.times import Times
 from coordinator.operations.jobs import SLICE, Draft, Growing, Grown, Need, SpecRow, adopt, fingerprint, policy_of
 from coordinator.operations.ledger import GroupRow, Ledger
 from coordinator.storage import rows
@@ -66,6 +67,7 @@ async def _insert_job(
         first,
         ledger.now,
         rows.policy_values(policy),
+        watched := any(row.times.watched for row in draft.specs),
     )
     wanted = [class_ids[fingerprint(need)] for need in draft.classes]
     groups = [GroupRow(*row) for row in await connection.fetch(SAVE["add_groups"], number, sorted(set(wanted)))]
@@ -76,14 +78,14 @@ async def _insert_job(
     by_first = {row["first_task"]: row["id"] for row in ids}
     for row in draft.specs:
         row.id = by_first[row.first_task]
-    draft.job = Job(number, spec.priority, JobState.ACTIVE, total, 0, first, policy=policy)
+    draft.job = Job(number, spec.priority, JobState.ACTIVE, total, 0, first, watched=watched, policy=policy)
     adopt(ledger, draft.job, spec.queue, groups)
     ledger.note_job("job.submitted", number, actor=draft.actor, detail={"tasks": total, "first_task": first})
     return Growing(draft.job, draft.specs)
 
 
 def _spec_columns(specs: Sequence[SpecRow]) -> list[list[object]]:
-    columns: list[list[object]] = [[] for _ in range(10)]
+    columns: list[list[object]] = [[] for _ in range(14)]
     for row in specs:
         spec = row.spec
         if spec is None:
@@ -96,6 +98,8 @@ def _spec_columns(specs: Sequence[SpecRow]) -> list[list[object]]:
         if spec.exclusive:
             body["exclusive"] = True
         body["has_places"] = "{{" in spec.model_dump_json(include={"commands", "environment", "promote", "upload"})
+        if row.times.max_run_s is not None:
+            body["max_run_s"] = row.times.max_run_s
         after = [
             {"name": need.name, "first": need.first, "count": need.count, "promoted": need.promoted}
             for need in row.after
@@ -111,6 +115,10 @@ def _spec_columns(specs: Sequence[SpecRow]) -> list[list[object]]:
             row.retries,
             as_json(after),
             as_json(body),
+            row.times.not_before,
+            row.times.deadline,
+            row.times.max_run_s,
+            row.times.no_progress_s,
         )
         for column, value in zip(columns, values, strict=True):
             column.append(value)
@@ -135,6 +143,7 @@ async def growing(connection: asyncpg.Connection, ledger: Ledger, jobs: Collecti
                 row["priority"],
                 row["retries"],
                 [Need(**need) for need in row["after"]],
+                Times(row["not_before"], row["deadline"]),
                 row["id"],
                 row["group_id"],
             )

@@ -96,6 +96,7 @@ def job(row: Record) -> Job:
         cancel_reason=row["cancel_reason"],
         finished_at=row["finished_at"],
         policy=policy(row["policy"]),
+        watched=row["watched"],
     )
 
 

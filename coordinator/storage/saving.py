@@ -27,6 +27,7 @@ async def save(connection: asyncpg.Connection, ledger: Ledger) -> None:
     await _leases(connection, ledger)
     await _hot(connection, ledger)
     await _attempts(connection, ledger)
+    await _watched(connection, ledger)
     await _tasks(connection, ledger)
     await _jobs(connection, ledger)
     await blocking.save_marks(connection, ledger)
@@ -162,6 +163,19 @@ async def _attempts(connection: asyncpg.Connection, ledger: Ledger) -> None:
         )
     await connection.execute(SAVE["attempts"], *_columns(20, records))
     ledger.dirty_attempts.clear()
+
+
+async def _watched(connection: asyncpg.Connection, ledger: Ledger) -> None:
+    """When to look at attempts with limits of time; and how far deadlines were applied."""
+    if ledger.watch.signs:
+        await connection.execute(SAVE["signs"], ledger.now, *_columns(2, sorted(ledger.watch.signs)))
+        ledger.watch.signs.clear()
+    if ledger.watch.looks:
+        await connection.execute(SAVE["looks"], *_columns(3, [(*key, at) for key, at in ledger.watch.looks.items()]))
+        ledger.watch.looks.clear()
+    if ledger.watch.expired:
+        await connection.execute(SAVE["expired"], *_columns(2, [(one.spec, one.next) for one in ledger.watch.expired]))
+        ledger.watch.expired.clear()
 
 
 async def _tasks(connection: asyncpg.Connection, ledger: Ledger) -> None:

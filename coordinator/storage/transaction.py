@@ -14,9 +14,10 @@ from coordinator.domain.health import Evidence
 from coordinator.domain.lease import Lease
 from coordinator.domain.matching import Candidate, Group, TaskClass
 from coordinator.domain.template import element_name, fill, fill_text
+from coordinator.domain.times import Times
 from coordinator.domain.worker import Worker
 from coordinator.operations.jobs import SLICE, Draft, Growing, Grown
-from coordinator.operations.ledger import Dependent, GroupRow, Ledger, ParkedMessage, Wanted
+from coordinator.operations.ledger import Dependent, Expired, GroupRow, Ledger, ParkedMessage, Wanted, Watched
 from coordinator.operations.ports import Delivery
 from coordinator.operations.store import Order
 from coordinator.storage import blocking, evidence, growing, rows, saving, tokens
@@ -26,6 +27,8 @@ LOAD: Final = load("load")
 #: Seconds of silence below which nobody needs a look.
 SILENCE_S: Final = 2.0
 MOST_DUE: Final = 2000
+#: As many tasks of a spec are passed over in one go when its deadline is applied.
+MOST_PASSED: Final = 100_000
 
 
 class Spec:
@@ -97,6 +100,8 @@ class PostgresTransaction:
         if wanted.due:
             ledger.due = [row["id"] for row in await self._fetch("due_tasks", ledger.now, MOST_DUE)]
             wanted.tasks.update(ledger.due)
+        if wanted.overdue:
+            await self._load_overdue(wanted)
         if wanted.undelivered:
             ledger.undelivered = [
                 (row["task_id"], row["attempt"]) for row in await self._fetch("undelivered", ledger.now, MOST_DUE)
@@ -107,6 +112,20 @@ class PostgresTransaction:
             wanted.holders.update(ledger.silent)
             since = await self._connection.fetchval(LOAD["listening_since"])
             ledger.listening_since = since or ledger.now
+
+    async def _load_overdue(self, wanted: Wanted) -> None:
+        ledger = self._ledger
+        for row in await self._fetch("overdue", ledger.now, MOST_DUE):
+            limits = Times(max_run_s=row["max_run_s"], no_progress_s=row["no_progress_s"])
+            one = Watched(row["task_id"], row["attempt"], limits, row["started_at"], row["heard_at"])
+            ledger.watch.overdue.append(one)
+            wanted.attempts.add((one.task, one.attempt))
+        for row in await self._fetch("expired", ledger.now, MOST_DUE // 4, MOST_PASSED):
+            reached = min(row["deadline_next"] + MOST_PASSED, row["stop"])
+            following = row["tasks"][-1] + 1 if len(row["tasks"]) == MOST_DUE // 4 else reached
+            done = following >= row["stop"]
+            ledger.watch.expired.append(Expired(row["id"], row["deadline"], row["tasks"], None if done else following))
+            wanted.tasks.update(row["tasks"])
 
     async def _load_slices(self, wanted: Wanted) -> None:
         for job, states in wanted.slices.items():

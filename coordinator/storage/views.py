@@ -10,21 +10,23 @@ from collections.abc import AsyncIterator
 from datetime import date
 from typing import Final
 
-import asyncpg
-
 from coordinator.domain import health
 from coordinator.operations.requests import NotFoundError
-from coordinator.storage import evidence, queries, shown, waiting
-from coordinator.storage.reading import Connection, Reader
+from coordinator.storage import capacity, evidence, explaining, queries, shown
+from coordinator.storage.explaining import Recent, Snapshot
+from coordinator.storage.reading import Pool, Reader
+from coordinator.storage.transaction import Caches
 from schemas.base import MAX_INT
 from schemas.views import (
     AttemptView,
     BlockView,
+    CapacityView,
     CoordinatorView,
     Entry,
     HeldView,
     JobDetail,
     JobView,
+    JobWhy,
     LogSpan,
     Numbers,
     OutputView,
@@ -35,8 +37,7 @@ from schemas.views import (
     QueueView,
     TaskDetail,
     TaskView,
-    Waiting,
-    WaitingTasks,
+    TaskWhy,
     WorkerCount,
     WorkerDetail,
     WorkerView,
@@ -50,6 +51,12 @@ class Views(Reader):
     """The farm, as it is read."""
 
     _SQL = _SQL
+
+    def __init__(self, pool: Pool) -> None:
+        """Read through *pool*, which belongs to the caller."""
+        super().__init__(pool)
+        self._caches = Caches()
+        self._recent = Recent()
 
     # --- jobs ----------------------------------------------------------------------------------------------
 
@@ -68,13 +75,12 @@ class Views(Reader):
             if row is None:
                 raise NotFoundError(f"there is no job {job}")
             parts = await connection.fetch(_SQL["parts"], job)
-            groups = await connection.fetch(_SQL["job_groups"], job)
-            reasons = [(group["ready"], await _why_ready(connection, group["class_id"])) for group in groups]
+            why = await explaining.waiting_of_job(await Snapshot.of(connection, self._caches, self._recent), job)
         return JobDetail(
             **shown.job(row),
             **shown.policy(row["policy"]),
             parts=[PartView(**{**part, "after": shown.dependencies(part["after"])}) for part in parts],
-            waiting=[WaitingTasks(**why.model_dump(), tasks=count) for count, why in reasons],
+            waiting=why,
         )
 
     async def blocklist(self, job: int) -> list[BlockView]:
@@ -101,13 +107,35 @@ class Views(Reader):
                 raise NotFoundError(f"there is no task {task}")
             attempts = await connection.fetch(_SQL["attempts"], task)
             outputs = await connection.fetch(_SQL["outputs"], task)
-            why = await _why(connection, row, attempts)
+            why = await explaining.waiting_of_task(await Snapshot.of(connection, self._caches), task)
         return TaskDetail(
             **{**shown.named(row), "spec": shown.specification(json.loads(row["spec"]))},
             attempts=[AttemptView(**{**attempt, "result": shown.parsed(attempt["result"])}) for attempt in attempts],
             outputs=[OutputView(**output) for output in outputs],
             waiting=why,
         )
+
+    # --- why -----------------------------------------------------------------------------------------------
+
+    async def why_task(self, task: int) -> TaskWhy:
+        """Why a task waits: all reasons, the funnel, the nearest workers."""
+        async with self._snapshot() as connection:
+            found = await explaining.explain_tasks(await Snapshot.of(connection, self._caches), [task])
+        if not found:
+            raise NotFoundError(f"there is no task {task}")
+        return found[0]
+
+    async def why_job(self, job: int) -> JobWhy:
+        """Why the unfinished tasks of a job wait, sort by sort."""
+        async with self._snapshot() as connection:
+            return await explaining.explain_job(await Snapshot.of(connection, self._caches), job)
+
+    async def capacity(self) -> CapacityView:
+        """What the waiting tasks could use, and which workers could be stopped."""
+        async with self._snapshot() as connection:
+            return await capacity.look(await Snapshot.of(connection, self._caches))
+
+    # --- attempts and outputs ------------------------------------------------------------------------------
 
     async def attempt_worker(self, task: int, attempt: int) -> str:
         """Whose attempt it is."""
@@ -291,31 +319,3 @@ class Views(Reader):
             tasks=tasks,
             parked={row["reason"]: row["messages"] for row in parked},
         )
-
-
-async def _why(connection: Connection, task: asyncpg.Record, attempts: list[asyncpg.Record]) -> Waiting | None:
-    match task["state"]:
-        case "blocked":
-            need = await connection.fetchrow(_SQL["needs"], task["id"])
-            count = await connection.fetchval(_SQL["needs_count"], task["id"])
-            known = shown.named(need) if need else None
-            return waiting.blocked(
-                task["unmet"], waiting.Need(known["id"], known["name"], known["state"], count) if known else None
-            )
-        case "scheduled":
-            lease = await connection.fetchrow(_SQL["lease"], task["id"])
-            if lease is not None and lease["free_at"] == task["not_before"]:
-                return waiting.leased(lease["worker"], lease["free_at"], task["now"])
-            return waiting.scheduled(task["not_before"], task["now"], task["failures"])
-        case "assigned" if attempts:
-            return waiting.assigned(attempts[0]["worker"], attempts[0]["assigned_at"], task["now"])
-        case "ready":
-            return await _why_ready(connection, task["class_id"])
-    return None
-
-
-async def _why_ready(connection: Connection, class_id: int) -> Waiting:
-    row = await connection.fetchrow(_SQL["funnel"], class_id)
-    if row is None:
-        raise NotFoundError(f"there is no class {class_id}")
-    return waiting.ready(waiting.funnel(dict(row)))

@@ -6,6 +6,7 @@ coordinator may say more.
 
 from schemas.views.access import NewTokenView, TokenView, TokenWish
 from schemas.views.base import Changed, Entry, Page, Problem, Submitted, View
+from schemas.views.capacity import CapacityView, WantedView
 from schemas.views.farm import CoordinatorView, FarmInfo, Numbers, ParkedDetail, ParkedState, ParkedView, WorkerCount
 from schemas.views.jobs import (
     FINISHED_JOB,
@@ -27,6 +28,7 @@ from schemas.views.jobs import (
     WaitingTasks,
 )
 from schemas.views.statistics import ActivityReport, MetricView, Series, SeriesLine
+from schemas.views.why import JobWhy, NearView, ReasonView, StepView, TaskWhy
 from schemas.views.wishes import Labels, Reason, RequeueJob, StateWish, Unblock
 from schemas.views.workers import Amounts, Asked, Connection, HeldView, QueueView, WorkerDetail, WorkerView
 
@@ -37,6 +39,7 @@ __all__ = [
     "Asked",
     "AttemptView",
     "BlockView",
+    "CapacityView",
     "Changed",
     "Connection",
     "CoordinatorView",
@@ -47,10 +50,12 @@ __all__ = [
     "JobDetail",
     "JobState",
     "JobView",
+    "JobWhy",
     "Labels",
     "LogPart",
     "LogSpan",
     "MetricView",
+    "NearView",
     "NewTokenView",
     "Numbers",
     "OutputView",
@@ -62,14 +67,17 @@ __all__ = [
     "Problem",
     "QueueView",
     "Reason",
+    "ReasonView",
     "RequeueJob",
     "Series",
     "SeriesLine",
     "StateWish",
+    "StepView",
     "Submitted",
     "TaskDetail",
     "TaskState",
     "TaskView",
+    "TaskWhy",
     "TokenView",
     "TokenWish",
     "Unblock",
@@ -77,6 +85,7 @@ __all__ = [
     "Waiting",
     "WaitingClass",
     "WaitingTasks",
+    "WantedView",
     "WorkerCount",
     "WorkerDetail",
     "WorkerView",

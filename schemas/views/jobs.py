@@ -34,13 +34,17 @@ FINISHED_JOB: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.C
 
 
 class WaitingClass(StrEnum):
-    """Who can end the wait: the thing itself, nobody before something is changed, or time alone."""
+    """What sort of reason: the task's own, nobody could run it, somebody could but not now, its turn, on its way to a
+    worker, as many as are allowed run already; or that it does not wait at all."""
 
     SELF = "self"
     NEVER = "never"
     LATER = "later"
     TURN = "turn"
     DELIVERY = "delivery"
+    LIMIT = "limit"
+    RUNNING = "running"
+    DONE = "done"
 
 
 class Waiting(View):
@@ -192,6 +196,9 @@ class TaskDetail(TaskView):
     """A task with its specification, its newest hundred attempts, their outputs, and why it waits."""
 
     spec: dict[str, Any]
+    deadline: datetime | None = None
+    max_run_s: float | None = None
+    no_progress_s: float | None = None
     shortages: int = 0
     failed_on: list[str]
     retries: int

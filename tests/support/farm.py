@@ -91,4 +91,5 @@ async def running(database_url: str, amqp_url: str, **settings: Any) -> AsyncIte
     finally:
         coordinator.stop()
         await task
-        assert await violations(database_url) == []
+        found = await violations(database_url)
+        assert not found, found

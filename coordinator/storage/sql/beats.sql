@@ -39,10 +39,11 @@ stored AS (
     INSERT INTO logs (day, task_id, attempt, chunk, text) SELECT * FROM chunks
     ON CONFLICT DO NOTHING
     RETURNING task_id, attempt, octet_length(text) AS bytes)
-INSERT INTO log_sizes (task_id, attempt, bytes, truncated)
-SELECT task_id, attempt, sum(bytes), sum(bytes) >= $6 FROM stored GROUP BY task_id, attempt
+INSERT INTO log_sizes (task_id, attempt, bytes, truncated, heard_at)
+SELECT task_id, attempt, sum(bytes), sum(bytes) >= $6, farm_now() FROM stored GROUP BY task_id, attempt
 ON CONFLICT (task_id, attempt) DO UPDATE
-   SET bytes = log_sizes.bytes + excluded.bytes, truncated = log_sizes.bytes + excluded.bytes >= $6;
+   SET bytes = log_sizes.bytes + excluded.bytes, truncated = log_sizes.bytes + excluded.bytes >= $6,
+       heard_at = excluded.heard_at;
 
 -- name: coordinator_here
 INSERT INTO coordinators (id, software, listening_since) VALUES ($1, $2, farm_now())

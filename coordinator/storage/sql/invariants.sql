@@ -11,6 +11,23 @@ SELECT a.task_id AS task, a.attempt, a.state, t.state AS task_state
   FROM attempts a JOIN tasks t ON t.id = a.task_id
  WHERE a.state IN ('assigned', 'running') AND (a.state <> t.state OR a.run <> t.run OR a.attempt <> t.attempt);
 
+-- name: overdue_attempts_are_stopped
+-- The sweep looks each second; what it did not stop in a minute it never will.
+SELECT a.task_id AS task, a.attempt, a.look_at
+  FROM attempts a
+ WHERE a.look_at IS NOT NULL AND a.state = 'running' AND a.look_at < farm_now() - interval '60 seconds';
+
+-- name: watched_attempts_have_a_time_to_look
+SELECT a.task_id AS task, a.attempt
+  FROM attempts a JOIN tasks t ON t.id = a.task_id JOIN specs s ON s.id = t.spec_id
+ WHERE a.state = 'running' AND coalesce(s.max_run_s, s.no_progress_s) IS NOT NULL AND a.look_at IS NULL;
+
+-- name: no_task_waits_past_its_deadline
+SELECT t.id AS task, t.state, s.deadline
+  FROM tasks t JOIN specs s ON s.id = t.spec_id
+ WHERE s.deadline_next IS NULL AND s.deadline IS NOT NULL AND t.run = 1
+   AND t.state NOT IN ('completed', 'failed', 'canceled');
+
 -- name: the_accepted_attempt_was_accepted
 SELECT t.id AS task, t.accepted_attempt AS attempt
   FROM tasks t LEFT JOIN attempts a ON a.task_id = t.id AND a.attempt = t.accepted_attempt
@@ -111,7 +128,7 @@ SELECT a.task_id AS task, a.attempt, a.state, a.ending
     OR (a.state = 'stopping'
         AND NOT EXISTS (SELECT FROM history h
                          WHERE h.task_id = a.task_id AND h.attempt = a.attempt
-                           AND h.event IN ('task.canceled', 'attempt.stopping')));
+                           AND h.event IN ('task.canceled', 'task.expired', 'attempt.overdue', 'attempt.stopping')));
 
 -- name: nothing_stays_undelivered
 -- The sweep sends again after 2, 4, … 64 s; twice that without it means that the sweep does not run.
@@ -124,7 +141,7 @@ SELECT a.task_id AS task, a.attempt, a.worker_id AS worker, a.sent_at
 SELECT t.id AS task, t.failures, t.shortages, t.losses, t.retries, ends.failed, ends.lost, t.reason
   FROM tasks t
  CROSS JOIN LATERAL (
-       SELECT count(*) FILTER (WHERE a.ending = 'failed') AS failed,
+       SELECT count(*) FILTER (WHERE a.ending = 'failed' OR a.cause IN ('time', 'stalled')) AS failed,
               count(*) FILTER (WHERE a.ending = 'lost' AND a.started_at IS NOT NULL) AS lost
          FROM attempts a WHERE a.task_id = t.id AND a.run = t.run) AS ends
  WHERE t.failures + t.shortages > ends.failed

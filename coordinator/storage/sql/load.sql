@@ -58,6 +58,28 @@ SELECT needs, task_id, promoted FROM dependencies WHERE needs = ANY($1::bigint[]
 -- name: due_tasks
 SELECT id FROM tasks WHERE state = 'scheduled' AND not_before <= $1 ORDER BY not_before LIMIT $2;
 
+-- name: overdue
+-- Watched attempts that may have had their time, with their last sign.
+SELECT a.task_id, a.attempt, s.max_run_s, s.no_progress_s, a.started_at,
+       greatest(a.started_at, a.heard_at, l.heard_at) AS heard_at
+  FROM attempts a
+  JOIN tasks t ON t.id = a.task_id
+  JOIN specs s ON s.id = t.spec_id
+  LEFT JOIN log_sizes l ON l.task_id = a.task_id AND l.attempt = a.attempt
+ WHERE a.look_at <= $1 AND a.look_at IS NOT NULL AND a.state = 'running'
+ ORDER BY a.look_at LIMIT $2;
+
+-- name: expired
+-- Specs whose deadline has passed, each with some tasks that are not finished: $2 tasks among the next $3.
+SELECT s.id, s.deadline, s.deadline_next, s.first_task + s.count AS stop,
+       ARRAY(SELECT t.id FROM tasks t
+              WHERE t.id >= s.deadline_next AND t.id < least(s.deadline_next + $3, s.first_task + s.count)
+                AND t.state NOT IN ('completed', 'failed', 'canceled')
+              ORDER BY t.id LIMIT $2) AS tasks
+  FROM specs s
+ WHERE s.deadline_next IS NOT NULL AND s.deadline <= $1
+ ORDER BY s.deadline LIMIT 4;
+
 -- name: undelivered
 -- Assigned, and no sign of life since it was sent: after 2 s, then 4, 8, … up to 64.
 SELECT a.task_id, a.attempt
@@ -133,7 +155,7 @@ SELECT id, job_id, name, first_task, is_array, array_values, after, body FROM sp
 
 -- name: next_specs
 -- The specs of a job's tasks from number $2 on.
-SELECT id, group_id, name, first_task, count, priority, retries, after
+SELECT id, group_id, name, first_task, count, priority, retries, after, not_before, deadline
   FROM specs WHERE job_id = $1 AND first_task + count > $2
  ORDER BY first_task LIMIT $3;
 

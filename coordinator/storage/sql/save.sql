@@ -43,6 +43,25 @@ UPDATE attempts a
             promoted_at, exit_code, error, result, run_s, done, total, activity, cause)
  WHERE a.task_id = u.task_id AND a.attempt = u.attempt;
 
+-- name: signs
+-- Watched attempts that gave a sign at $1: when to look at them.
+UPDATE attempts a
+   SET heard_at = $1,
+       look_at = least(a.started_at + make_interval(secs => s.max_run_s),
+                       $1::timestamptz + make_interval(secs => s.no_progress_s))
+  FROM unnest($2::bigint[], $3::integer[]) AS u(task_id, attempt)
+  JOIN tasks t ON t.id = u.task_id
+  JOIN specs s ON s.id = t.spec_id
+ WHERE a.task_id = u.task_id AND a.attempt = u.attempt;
+
+-- name: looks
+UPDATE attempts a SET look_at = u.look_at
+  FROM unnest($1::bigint[], $2::integer[], $3::timestamptz[]) AS u(task_id, attempt, look_at)
+ WHERE a.task_id = u.task_id AND a.attempt = u.attempt;
+
+-- name: expired
+UPDATE specs s SET deadline_next = u.next FROM unnest($1::bigint[], $2::bigint[]) AS u(id, next) WHERE s.id = u.id;
+
 -- name: jobs
 UPDATE jobs j
    SET state = u.state, expanded = u.expanded, n_blocked = u.n_blocked, n_scheduled = u.n_scheduled,
@@ -140,17 +159,21 @@ SELECT id, fingerprint FROM classes WHERE fingerprint = ANY($1::text[]);
 SELECT setval('task_ids', nextval('task_ids') + $1 - 1);
 
 -- name: add_job
-INSERT INTO jobs (name, key, submitter, queue, priority, state, total, first_task, submitted_at, policy)
-VALUES ($1, $2, $3, $4, $5, 'active', $6, $7, $8, $9) RETURNING id;
+INSERT INTO jobs (name, key, submitter, queue, priority, state, total, first_task, submitted_at, policy, watched)
+VALUES ($1, $2, $3, $4, $5, 'active', $6, $7, $8, $9, $10) RETURNING id;
 
 -- name: add_groups
 INSERT INTO groups (job_id, class_id) SELECT $1, class_id FROM unnest($2::bigint[]) AS class_id
 RETURNING id, job_id, class_id, ready;
 
 -- name: add_specs
-INSERT INTO specs (job_id, group_id, name, first_task, count, is_array, array_values, priority, retries, after, body)
-SELECT $1, group_id, name, first_task, count, is_array, array_values::jsonb, priority, retries, after::jsonb, body::jsonb
+INSERT INTO specs (job_id, group_id, name, first_task, count, is_array, array_values, priority, retries, after, body,
+                   not_before, deadline, max_run_s, no_progress_s, deadline_next)
+SELECT $1, group_id, name, first_task, count, is_array, array_values::jsonb, priority, retries, after::jsonb,
+       body::jsonb, not_before, deadline, max_run_s, no_progress_s, CASE WHEN deadline IS NOT NULL THEN first_task END
   FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::integer[], $6::boolean[], $7::text[], $8::smallint[],
-              $9::smallint[], $10::text[], $11::text[])
-       AS u(group_id, name, first_task, count, is_array, array_values, priority, retries, after, body)
+              $9::smallint[], $10::text[], $11::text[], $12::timestamptz[], $13::timestamptz[],
+              $14::double precision[], $15::double precision[])
+       AS u(group_id, name, first_task, count, is_array, array_values, priority, retries, after, body, not_before,
+            deadline, max_run_s, no_progress_s)
 RETURNING id, first_task;

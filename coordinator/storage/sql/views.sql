@@ -40,13 +40,6 @@ WHERE s.job_id = $1
 ORDER BY s.first_task
 LIMIT 100
 
--- name: job_groups
-SELECT class_id, ready
-FROM groups
-WHERE job_id = $1 AND ready > 0
-ORDER BY ready DESC
-LIMIT 20
-
 -- name: tasks
 SELECT t.id, t.job_id AS job, s.name, s.is_array, t.id - s.first_task AS index,
        CASE WHEN position('{{' IN s.name) > 0 THEN s.array_values -> (t.id - s.first_task)::integer END::text AS value,
@@ -66,7 +59,8 @@ SELECT t.id, t.job_id AS job, s.name, s.is_array, t.id - s.first_task AS index,
        (s.array_values -> (t.id - s.first_task)::integer)::text AS value,
        c.kind, c.queue, t.state, t.priority, t.run, t.attempt, t.accepted_attempt, t.failures, t.losses, t.not_before,
        t.reason, t.changed_at, a.worker_id AS worker, a.done, a.total, a.activity, a.error,
-       c.id AS class_id, s.body::text AS spec, t.shortages, t.failed_on, t.retries, t.unmet,
+       c.id AS class_id, s.body::text AS spec, s.deadline, s.max_run_s, s.no_progress_s, t.shortages, t.failed_on,
+       t.retries, t.unmet,
        farm_now() AS now
 FROM tasks t
 JOIN specs s ON s.id = t.spec_id
@@ -163,65 +157,6 @@ LIMIT 1
 SELECT count(*) AS needs FROM dependencies WHERE task_id = $1
 
 -- What an exclusive task that is scheduled waits for.
--- name: lease
-SELECT worker_id AS worker, free_at FROM leases WHERE task_id = $1 AND released_at IS NULL
-
--- A funnel: how many workers are left after each requirement of a class, in the order in which they are explained.
--- name: funnel
-WITH need AS (SELECT * FROM classes WHERE id = $1),
-held AS (
-    SELECT a.worker_id, sum(c.slots) AS slots, sum(c.cpus) AS cpus, sum(c.memory_mb) AS memory_mb, sum(c.gpus) AS gpus
-    FROM attempts a
-    JOIN classes c ON c.id = a.class_id
-    WHERE a.state <> 'ended'
-    GROUP BY a.worker_id
-),
-matched AS (
-    SELECT w.connection, w.duty, w.requested_state,
-           w.queues @> ARRAY[n.queue] AS queue,
-           w.kinds @> ARRAY[n.kind] AS kind,
-           n.zone IS NULL OR w.zone = n.zone AS zone,
-           w.tags @> n.tags AS tags,
-           w.labels || ('worker:' || w.id) @> n.labels AS labels,
-           w.supervises @> n.exclusive AS supervised,
-           w.slots >= n.slots AND w.cpus >= n.cpus AND w.memory_mb >= n.memory_mb AND w.gpus >= n.gpus AS size,
-           w.slots - coalesce(h.slots, 0) >= n.slots AS slots_free,
-           w.slots - coalesce(h.slots, 0) >= n.slots
-           AND (n.cpus = 0 OR w.cpus - coalesce(h.cpus, 0) + 1e-9 >= n.cpus)
-           AND (n.memory_mb = 0 OR w.memory_mb - coalesce(h.memory_mb, 0) >= n.memory_mb)
-           AND (n.gpus = 0 OR w.gpus - coalesce(h.gpus, 0) >= n.gpus) AS free
-    FROM need n
-    CROSS JOIN workers w
-    LEFT JOIN held h ON h.worker_id = w.id
-)
-SELECT n.queue, n.kind, n.zone, n.tags, n.labels, n.slots, n.cpus, n.memory_mb, n.gpus, f.*
-FROM need n
-CROSS JOIN (
-    SELECT count(*) AS workers,
-           count(*) FILTER (WHERE queue) AS of_queue,
-           count(*) FILTER (WHERE queue AND kind) AS of_kind,
-           count(*) FILTER (WHERE queue AND kind AND zone) AS of_zone,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags) AS of_tags,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels) AS of_labels,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised) AS of_supervised,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised AND size) AS capable,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised AND size
-                            AND connection = 'suspect') AS suspect,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised AND size
-                            AND connection IN ('offline', 'lost')) AS gone,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised AND size AND connection = 'online'
-                            AND (duty <> 'awake' OR requested_state IS NOT NULL AND requested_state <> 'awake')) AS resting,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised AND size AND connection = 'online'
-                            AND duty = 'awake' AND (requested_state IS NULL OR requested_state = 'awake')) AS awake,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised AND size AND connection = 'online'
-                            AND duty = 'awake' AND (requested_state IS NULL OR requested_state = 'awake')
-                            AND slots_free) AS with_slots,
-           count(*) FILTER (WHERE queue AND kind AND zone AND tags AND labels AND supervised AND size AND connection = 'online'
-                            AND duty = 'awake' AND (requested_state IS NULL OR requested_state = 'awake')
-                            AND free) AS free
-    FROM matched
-) f
-
 -- name: workers
 SELECT w.id, w.protocol, w.connection, w.duty, w.epoch, w.instance::text AS instance, w.boot_id, w.software,
        w.platform::text AS platform, w.kinds, w.queues, w.tags, w.labels, w.zone, w.slots, w.cpus, w.memory_mb, w.gpus,

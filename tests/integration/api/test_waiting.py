@@ -1,16 +1,15 @@
 """Why a task does not run yet, read from real rows."""
 
-import random
 from typing import Any
-from uuid import uuid4
 
+import asyncpg
 import pytest
 
-from coordinator.client import AsyncFarmhandClient
-from coordinator.domain.matching import Free, TaskClass, eligible
-from coordinator.domain.worker import Connection, Duty, Worker, takes_work
-from coordinator.storage import waiting
-from coordinator.storage.queries import load
+from coordinator.client import AsyncFarmhandClient, FarmhandError
+from coordinator.domain.worker import takes_work
+from coordinator.storage import rows as rows_of
+from coordinator.storage.explaining import WHY, Snapshot
+from coordinator.storage.transaction import Caches
 from tests.integration.api.rows import Rows
 
 
@@ -30,19 +29,14 @@ async def test_each_requirement_that_nobody_meets_is_named(rows: Rows, client: A
     await rows.worker("node-2", tags=["linux"])
 
     assert await why(rows, client, queue="gpu") == "never/no_queue: No worker serves queue gpu."
-    assert await why(rows, client, kind="nuke") == (
-        "never/no_kind: No worker offers kind nuke among the 2 for queue default."
-    )
-    assert (
-        await why(rows, client, zone="attic") == "never/no_zone: No worker is in zone attic among the 2 for kind exec."
-    )
-    assert await why(rows, client, tags=["mac"]) == "never/no_tag: No worker has tag mac among the 2 for kind exec."
+    assert await why(rows, client, kind="nuke") == ("never/no_kind: No worker offers kind nuke.")
+    assert await why(rows, client, zone="attic") == "never/no_zone: No worker is in zone attic."
+    assert await why(rows, client, tags=["mac"]) == "never/no_tag: No worker has tag mac."
     assert await why(rows, client, labels=["a100", "nda"]) == (
-        "never/no_label: No worker has all labels a100, nda among the 2 for kind exec; "
-        "approve with: farmhand workers label NAME a100 nda"
+        "never/no_label: No worker has all labels a100, nda; approve with: farmhand workers label NAME a100 nda"
     )
     assert await why(rows, client, slots=5, memory_mb=4096) == (
-        "never/too_big: Asks for 5 slots, 4 GiB of memory; none of 2 workers is that large."
+        "never/too_big: Asks for 5 slots, 4 GiB of memory; no worker is that large."
     )
 
 
@@ -53,25 +47,76 @@ async def test_workers_that_could_but_do_not_are_counted_by_state(rows: Rows, cl
     await rows.worker("d", connection="lost")
     await rows.worker("e", connection="offline")
 
-    assert await why(rows, client) == (
-        "later/away: 5 workers could run it: 2 not taking work (asleep, draining or asked to stop), "
-        "1 not heard from, 2 offline or lost."
-    )
+    (task,) = await rows.tasks(await rows.job(), ["ready"])
+    found = await client.why_task(task)
+
+    assert [f"{one.kind}/{one.code}: {one.sentence}" for one in found.reasons] == [
+        "later/gone: 2 workers could run it but are offline or lost.",
+        "later/suspect: 1 worker could run it but has not been heard from for a while.",
+        "later/asleep: 1 worker could run it but is asleep.",
+        "later/asked_to_stop: 1 worker could run it but was asked to stop.",
+    ]
+    assert found.main.code == "asked_to_stop"
+    assert [(one.who, one.remedy) for one in found.reasons[2:3]] == [("operator", "farmhand workers wake a")]
+    assert [f"{step.workers} {step.words}" for step in found.funnel] == [
+        "5 serve queue default", "5 offer kind exec", "2 are online", "0 are awake", "0 have 1 slot free",
+    ]  # fmt: skip
+    assert [(near.worker, near.lacks) for near in found.nearest] == [
+        ("a", ["is asleep"]), ("b", ["was asked to stop"]), ("c", ["has not been heard from for a while"]),
+    ]  # fmt: skip
 
 
 async def test_busy_full_and_free_workers_are_told_apart(rows: Rows, client: AsyncFarmhandClient) -> None:
     await rows.worker(slots=1, cpus=4.0)
     (running,) = await rows.tasks(await rows.job(), ["running"])
     await rows.attempt(running)
-    assert await why(rows, client) == "later/busy: The only capable worker is busy."
+    assert await why(rows, client) == "later/busy: All slots of 1 worker that could run it are in use."
 
     await rows.worker("node-2", slots=4, cpus=4.0)
     (running,) = await rows.tasks(await rows.job(), ["running"], cpus=3.0)
     await rows.attempt(running, "node-2")
     assert await why(rows, client, cpus=2.0) == (
-        "later/resources: 1 worker with free slots, but none has 1 slot, 2 cpus left."
+        "later/resources: 1 worker with free slots could run it, but has not 1 slot, 2 cpus left."
     )
-    assert await why(rows, client, cpus=1.0) == "turn/next_pass: Can start now: 1 worker with room."
+
+
+async def test_a_task_that_is_next_is_told_from_one_that_others_come_before(
+    rows: Rows, client: AsyncFarmhandClient
+) -> None:
+    await rows.worker(slots=1)
+    first, second = await rows.tasks(await rows.job(), ["ready", "ready"])
+
+    assert (await client.why_task(first)).main.code == "next_pass"
+    assert (await client.why_task(second)).main.code == "priority"
+    assert {one.code for one in (await client.why_task(second)).reasons} == {"priority"}
+
+
+async def test_a_job_tells_each_sort_of_its_tasks_once(rows: Rows, client: AsyncFarmhandClient) -> None:
+    await rows.worker()
+    job = await rows.job("shot")
+    frames = await rows.tasks(job, ["completed", "ready", "ready", "ready"], queue="gpu")
+    (running,) = await rows.tasks(job, ["running"], name="one")
+    await rows.attempt(running)
+    (late,) = await rows.tasks(job, ["scheduled"], name="late")
+
+    found = await client.why_job(job)
+
+    parts = sorted((one.task, one.tasks, one.main.code) for one in found.parts)
+    assert parts == [(frames[1], 3, "no_queue"), (running, 1, "running"), (late, 1, "backoff")]
+    assert (await client.job(job)).waiting[0].sentence == "No worker serves queue gpu."
+    with pytest.raises(FarmhandError, match="there is no job 999"):
+        await client.why_job(999)
+    with pytest.raises(FarmhandError, match="there is no task 999"):
+        await client.why_task(999)
+
+
+async def test_a_task_that_waits_for_others_is_told_that_nobody_could_run_it_then(
+    rows: Rows, client: AsyncFarmhandClient
+) -> None:
+    await rows.worker(duty="asleep")
+    (blocked,) = await rows.tasks(await rows.job(), ["blocked"], kind="nuke")
+
+    assert [one.code for one in (await client.why_task(blocked)).reasons] == ["dependency", "no_kind"]
 
 
 async def test_a_blocked_task_names_what_stands_in_its_way(rows: Rows, client: AsyncFarmhandClient) -> None:
@@ -113,52 +158,37 @@ async def test_a_scheduled_and_an_assigned_task_say_since_when(rows: Rows, clien
     assert second.sentence.startswith("Given to worker node-1 ")
 
 
-@pytest.mark.parametrize("seed", range(5))
-async def test_the_funnel_counts_the_workers_that_matching_would_choose(rows: Rows, seed: int) -> None:
-    dice = random.Random(seed)
-    words = ["a", "b"]
+async def test_the_workers_that_assignment_loads_are_those_that_take_work(rows: Rows, pool: asyncpg.Pool) -> None:
+    number = 0
+    for connection in ("online", "suspect", "lost", "offline"):
+        for duty in ("awake", "asleep", "draining", "error", "testing", "starting", "quarantined"):
+            for asked in (None, "awake", "drain"):
+                number += 1
+                await rows.worker(f"node-{number}", connection=connection, duty=duty, requested_state=asked)
+    async with pool.acquire() as held, held.transaction():
+        tx, _ = (await Snapshot.of(held, Caches())).transaction()
+        loaded = {worker.id for worker, _ in await tx.workers_with_load(None)}
+        everyone = [rows_of.worker(row) for row in await held.fetch(WHY["everyone"])]
 
-    def some() -> list[str]:
-        return dice.sample(words, dice.randint(0, 2))
+    assert loaded == {worker.id for worker in everyone if takes_work(worker)}
 
-    workers = []
-    for number in range(20):
-        capacity: dict[str, Any] = {
-            "slots": dice.randint(1, 3), "cpus": float(dice.randint(0, 3)), "memory_mb": dice.randint(0, 2),
-            "gpus": dice.randint(0, 1),
-        }  # fmt: skip
-        state: dict[str, Any] = {
-            "connection": dice.choice(["online", "online", "lost"]), "duty": dice.choice(["awake", "asleep"]),
-        }  # fmt: skip
-        fields: dict[str, Any] = {
-            "kinds": [*some(), "a"], "queues": [*some(), "a"], "tags": some(), "labels": some(),
-            "zone": dice.choice(words), "requested_state": dice.choice([None, "awake", "drain"]), **capacity,
-        }  # fmt: skip
-        await rows.worker(f"node-{number}", **fields, **state)
-        workers.append(
-            Worker(f"node-{number}", Connection(state["connection"]), Duty(state["duty"]), 1, uuid4(), **fields)
-        )
-    holding: dict[str, Any] = {"slots": 1, "cpus": 1.0, "memory_mb": 0, "gpus": 0}
+
+async def test_capacity_names_what_is_missing_and_who_is_not_needed(rows: Rows, client: AsyncFarmhandClient) -> None:
+    await rows.worker("busy", slots=2)
+    await rows.worker("idle", queues=["other"])
+    await rows.worker("used", queues=["other"])
+    await rows.execute("UPDATE worker_liveness SET open_sessions = 1 WHERE worker_id = 'used'")
+    await rows.worker("needed", kinds=["nuke"])
+    await rows.worker("sleepy", slots=2, duty="asleep")
     job = await rows.job()
-    for number, task in enumerate(await rows.tasks(job, ["running"] * 10, **holding)):
-        await rows.attempt(task, f"node-{number}")
-    held = TaskClass(1, "a", "a", frozenset(), frozenset(), None, 1, 1.0, 0, 0)
+    (running,) = await rows.tasks(job, ["running"])
+    await rows.attempt(running, "busy")
+    await rows.tasks(job, ["ready"] * 6, name="frames")
+    await rows.tasks(job, ["blocked"], name="join", kind="nuke")
 
-    need: dict[str, Any] = {
-        "queue": "a", "kind": "a", "tags": some(), "labels": some(), "zone": dice.choice([None, "a"]),
-        "slots": dice.randint(1, 2), "cpus": float(dice.randint(0, 2)), "memory_mb": dice.randint(0, 1),
-        "gpus": dice.randint(0, 1),
-    }  # fmt: skip
-    class_id = await rows.insert("classes", fingerprint="wanted", **need)
-    wanted = TaskClass(class_id, **(need | {"tags": frozenset(need["tags"]), "labels": frozenset(need["labels"])}))
-    row = await rows.fetchrow(load("views")["funnel"], class_id)
-    funnel = waiting.funnel(dict(row))
+    found = await client.capacity()
 
-    capable = [worker for worker in workers if eligible(worker, wanted)]
-    awake = [worker for worker in capable if takes_work(worker)]
-    free = [
-        worker
-        for worker in awake
-        if Free.of(worker, {1: 1} if int(worker.id.split("-")[1]) < 10 else {}, {1: held}).fits(wanted)
-    ]
-    assert (funnel.capable, funnel.awake, funnel.free) == (len(capable), len(awake), len(free))
+    (wanted,) = found.wanted
+    assert (wanted.queue, wanted.kind, wanted.waiting, wanted.starting) == ("default", "exec", 6, 1)
+    assert (wanted.per_worker, wanted.workers, wanted.capable, wanted.asleep) == (2, 3, 2, ["sleepy"])
+    assert found.stoppable == ["idle"]
