@@ -21,10 +21,11 @@ import uvloop
 from fastapi import FastAPI
 
 from coordinator.api import create_app
+from coordinator.api.blobs import Blobs
 from coordinator.api.door import Door
 from coordinator.config import Identity, Settings, is_loopback
 from coordinator.domain.access import Auth
-from coordinator.duties import canary, partitions, presence, resume, statistics, sweep
+from coordinator.duties import canary, partitions, presence, resume, retention, schedules, statistics, sweep
 from coordinator.duties.periodic import every
 from coordinator.handlers.gather import Gatherer
 from coordinator.handlers.heartbeats import Heartbeats
@@ -38,6 +39,7 @@ from coordinator.operations.replay import Desk
 from coordinator.operations.store import StoreUnavailableError
 from coordinator.operations.workers import Silence
 from coordinator.operations.writer import Writer
+from coordinator.storage.archive import PostgresArchive
 from coordinator.storage.ear import PostgresEar
 from coordinator.storage.migrate import newest, revision
 from coordinator.storage.pool import open_pool
@@ -97,7 +99,7 @@ class Coordinator:
         reading = await open_pool(settings.database_url, most=READERS)
         ear, store = PostgresEar(pool, sample_s=settings.sample_s), PostgresStore(pool)
         try:
-            await self._work(broker, ear, store, reading)
+            await self._work(broker, ear, store, reading, pool)
         finally:
             with contextlib.suppress(StoreUnavailableError):
                 await ear.gone(self.name)
@@ -107,7 +109,7 @@ class Coordinator:
             pool.terminate()
             reading.terminate()
 
-    async def _work(self, broker: Broker, ear: PostgresEar, store: PostgresStore, reading: Pool) -> None:
+    async def _work(self, broker: Broker, ear: PostgresEar, store: PostgresStore, reading: Pool, pool: Pool) -> None:
         settings, inbox, courier = self.settings, self.inbox, broker.courier
         shared = urlsplit(settings.amqp_url).username if settings.identity is Identity.SHARED else None
         identities = Identities(shared)
@@ -144,6 +146,15 @@ class Coordinator:
         )
         statistician = statistics.Statistician(Roller(reading, kept))
         archivist = partitions.Archivist(ear, settings.log_retention_days)
+        blobs = settings.outputs_dir or platformdirs.user_data_path("farmhand") / "outputs"
+        keeper = retention.Retention(
+            inbox,
+            PostgresArchive(pool),
+            Blobs(blobs).forget,
+            job_days=settings.job_retention_days,
+            archive_days=settings.archive_retention_days,
+        )
+        clock = schedules.Clock(inbox, ear)
         resumer = resume.Resumer(inbox, ear)
         bird = canary.Canary(self.name, courier)
         shelf = Tokens(reading)
@@ -152,7 +163,7 @@ class Coordinator:
             ask=desk.ask,
             health=health,
             telemetry=self.telemetry,
-            blobs=settings.outputs_dir or platformdirs.user_data_path("farmhand") / "outputs",
+            blobs=blobs,
             version=version("farmhand"),
             coordinator=self.name,
             figures=Statistics(reading, sample_days=settings.samples_kept_days),
@@ -168,7 +179,9 @@ class Coordinator:
                 group.create_task(every(presence.EVERY_S, herald.announce)),
                 group.create_task(every(canary.EVERY_S, bird.sing, quiet=UndeliveredError)),
                 group.create_task(every(sweep.EVERY_S, sweeper.sweep)),
+                group.create_task(every(schedules.EVERY_S, clock.look)),
                 group.create_task(every(resume.EVERY_S, resumer.resume)),
+                group.create_task(every(retention.EVERY_S, keeper.keep)),
                 group.create_task(every(partitions.EVERY_S, archivist.keep)),
                 group.create_task(every(statistics.EVERY_S, statistician.keep)),
             ]

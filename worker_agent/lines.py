@@ -9,25 +9,20 @@ Every other line is log. A program that prints progress in its own words is read
 regular expression with a group `done` and perhaps a group `total` (`by_pattern`), or one that knows the program.
 """
 
-import importlib
 import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from pydantic import JsonValue
 
 from schemas.base import UndecodableError, refuse_unstorable
+from schemas.patterns import compile_harmless
 from worker_agent.logs import storable
 
-#: The parser of regular expressions has no public name; it is the one that `re` itself uses.
-_sre: Any = importlib.import_module("re._constants")
-_sre_parser: Any = importlib.import_module("re._parser")
 #: What a regular expression is shown of a line.
 SEARCHED: Final = 300
-#: Unbounded repetitions in one expression: each multiplies the time that the worst line takes.
-REPETITIONS: Final = 6
 _PROGRESS: Final = re.compile(r"(\d{1,18})\s*(?:/\s*(\d{1,18}))?(?:\s+(.*))?\s*$", re.ASCII)
 _ACTIVITY_LENGTH: Final = 200
 
@@ -113,37 +108,10 @@ def read_result(raw: bytes) -> JsonValue:
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
     """A progress expression that cannot take for ever on any line. Raises ValueError with what is wrong with it."""
-    try:
-        compiled = re.compile(pattern)
-        repetitions = _unbounded(_sre_parser.parse(pattern), inside=False)
-    except re.error as error:
-        raise ValueError(f"the progress expression is not a regular expression: {error}") from None
+    compiled = compile_harmless(pattern, "the progress expression")
     if "done" not in compiled.groupindex:
         raise ValueError("the progress expression needs a group (?P<done>...)")
-    if repetitions > REPETITIONS:
-        raise ValueError(f"the progress expression has {repetitions} open repetitions, more than {REPETITIONS}")
     return compiled
-
-
-def _unbounded(tree: Any, *, inside: bool) -> int:
-    """How many open repetitions are in *tree*. Raises ValueError for one within another: those can take for ever."""
-    count = 0
-    for operation, argument in tree:
-        if operation in (_sre.MAX_REPEAT, _sre.MIN_REPEAT, getattr(_sre, "POSSESSIVE_REPEAT", None)):
-            _, most, body = argument
-            wide = most > 1
-            if wide and inside:
-                raise ValueError("the progress expression repeats a repetition")
-            count += (1 if wide else 0) + _unbounded(body, inside=inside or wide)
-        elif operation is _sre.BRANCH:
-            if inside:
-                raise ValueError("the progress expression repeats alternatives")
-            count += sum(_unbounded(branch, inside=inside) for branch in argument[1])
-        elif operation is _sre.SUBPATTERN:
-            count += _unbounded(argument[3], inside=inside)
-        elif operation in (_sre.ASSERT, _sre.ASSERT_NOT):
-            count += _unbounded(argument[1], inside=inside)
-    return count
 
 
 def by_pattern(pattern: re.Pattern[str]) -> LineReader:

@@ -5,7 +5,20 @@ from pathlib import Path
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from coordinator.api import access, farmwide, jobs, outputs, parked, problems, statistics, tasks, workers
+from coordinator.api import (
+    access,
+    changes,
+    farmwide,
+    jobs,
+    outputs,
+    parked,
+    problems,
+    schedules,
+    statistics,
+    tasks,
+    templates,
+    workers,
+)
 from coordinator.api.blobs import Blobs
 from coordinator.api.document import document
 from coordinator.api.door import Door, Shelf
@@ -38,7 +51,7 @@ def create_app(  # noqa: PLR0913 - each part by its name
     door = door or Door()
     app.state.farm = Farm(views, ask, health, telemetry, Blobs(blobs), version, coordinator, door, tokens, figures)
     v1 = APIRouter(prefix="/api/v1", dependencies=[Depends(authorize)])
-    for module in (access, jobs, outputs, tasks, workers, parked, farmwide, statistics):
+    for module in (access, jobs, changes, outputs, tasks, workers, templates, schedules, parked, farmwide, statistics):
         v1.include_router(module.router)
     app.include_router(v1)
     app.include_router(farmwide.probes)

@@ -10,12 +10,14 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import BinaryIO, Final
 
 _PIECE: Final = 1024 * 1024
 _STALE_S: Final = 3600
+#: The row of a file that was put here so recently may still be on its way.
+_FRESH_S: Final = 60
 
 
 class DigestError(ValueError):
@@ -37,6 +39,17 @@ class Blobs:
     def path(self, digest: str) -> Path:
         """Where the file with this *digest* is, or would be."""
         return self._directory / digest[:2] / digest
+
+    async def forget(self, digests: Collection[str]) -> None:
+        """Remove the files with these digests that nobody has put here just now."""
+        await asyncio.to_thread(self._forget, digests)
+
+    def _forget(self, digests: Collection[str]) -> None:
+        for digest in digests:
+            path = self.path(digest)
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - _FRESH_S:
+                    path.unlink()
 
     async def receive(self, pieces: AsyncIterator[bytes], digest: str, size: int) -> None:
         """Store *pieces*, which must be *size* bytes of this *digest*.

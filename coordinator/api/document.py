@@ -9,7 +9,19 @@ from pydantic.json_schema import models_json_schema
 
 from coordinator.api.roles import BELOW, needed
 from schemas.job import JobSpec
-from schemas.views import Labels, Problem, Reason, RequeueJob, StateWish, TokenWish, Unblock
+from schemas.template import ScheduleSpec, TemplateSpec, TemplateUse
+from schemas.views import (
+    KeepWish,
+    Labels,
+    PriorityWish,
+    Problem,
+    Reason,
+    RequeueJob,
+    StateWish,
+    TagsWish,
+    TokenWish,
+    Unblock,
+)
 
 _REF = "#/components/schemas/{model}"
 
@@ -24,7 +36,11 @@ def document(app: FastAPI) -> dict[str, Any]:
     """The document of *app*, made once."""
     if app.openapi_schema is None:
         made = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        models = (JobSpec, Labels, Problem, Reason, RequeueJob, StateWish, TokenWish, Unblock)
+        models = (
+            *(JobSpec, KeepWish, Labels, PriorityWish, TagsWish),
+            *(Problem, Reason, RequeueJob, ScheduleSpec, StateWish),
+            *(TemplateSpec, TemplateUse, TokenWish, Unblock),
+        )
         _, ours = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
         made.setdefault("components", {}).setdefault("schemas", {}).update(ours["$defs"])
         content = {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}

@@ -23,16 +23,29 @@ from schemas.views import (
     ParkedDetail,
     ParkedView,
     QueueView,
+    ScheduleDetail,
+    ScheduleView,
     Series,
     TaskDetail,
     TaskView,
     TaskWhy,
+    TemplateDetail,
+    TemplateView,
     WorkerDetail,
     WorkerView,
 )
 
 
-class Reads(Protocol):
+class StandingReads(Protocol):
+    """The questions about templates and schedules."""
+
+    async def templates(self, *, after: str = "", limit: int = 100) -> Page[TemplateView]: ...
+    async def template(self, name: str, version: int | None = None) -> TemplateDetail: ...
+    async def schedules(self, *, after: str = "", limit: int = 100) -> Page[ScheduleView]: ...
+    async def schedule(self, name: str) -> ScheduleDetail: ...
+
+
+class Reads(StandingReads, Protocol):
     """The questions. `before` and `after` are cursors, `limit` the size of a page."""
 
     async def jobs(

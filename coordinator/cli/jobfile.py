@@ -9,7 +9,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -17,7 +17,9 @@ from pydantic import BaseModel, ValidationError
 from schemas.base import UndecodableError, refuse_unstorable
 from schemas.job import Array, Dependency, FailAtShare, JobSpec, TaskSpec
 from schemas.task import Command, Resources
+from schemas.template import ParameterSpec
 
+S = TypeVar("S", bound=BaseModel)
 Path_ = tuple[str | int, ...]
 Lines = Mapping[Path_, int]
 
@@ -33,6 +35,7 @@ _MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "resources": Resources,
     "after": Dependency,
     "on_failure": FailAtShare,
+    "parameters": ParameterSpec,
 }
 
 
@@ -65,16 +68,21 @@ def load(path: Path, overrides: Mapping[str, Any]) -> tuple[JobSpec, Lines]:
 
     Also the line of each field, for faults that only the coordinator finds.
     """
+    return load_as(JobSpec, path, overrides)
+
+
+def load_as(model: type[S], path: Path, overrides: Mapping[str, Any]) -> tuple[S, Lines]:
+    """The same for what has another *model*."""
     text = _read(path)
     value, lines = _toml(path, text) if path.suffix == ".toml" else _yaml(path, text)
     if not isinstance(value, dict):
         raise JobFileError(f"{path}:1: a job is a mapping with name and tasks")
     value = {"name": "stdin" if str(path) == "-" else path.stem, **value, **overrides}
     try:
-        spec = JobSpec.model_validate(value)
+        spec = model.model_validate(value)
         refuse_unstorable(spec.model_dump_json().encode())
     except ValidationError as error:
-        raise JobFileError("\n".join(_faults(path, error, value, lines))) from None
+        raise JobFileError("\n".join(_faults(path, error, value, lines, model))) from None
     except UndecodableError as error:
         raise JobFileError(at(path, lines, error.field, error.detail)) from None
     return spec, lines
@@ -145,14 +153,16 @@ def _note(path: Path, node: yaml.Node, place: Path_, lines: dict[Path_, int], ab
             _note(path, value, (*place, index), lines, [*above, node])
 
 
-def _faults(path: Path, error: ValidationError, value: Mapping[str, Any], lines: Lines) -> list[str]:
+def _faults(
+    path: Path, error: ValidationError, value: Mapping[str, Any], lines: Lines, whole: type[BaseModel]
+) -> list[str]:
     faults = error.errors(include_url=False)
     told = []
     for fault in faults[:_MOST_FAULTS]:
         place: Path_ = fault["loc"]
         said = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
-            said = f"there is no such field{_suggestion(place)}"
+            said = f"there is no such field{_suggestion(place, whole)}"
         if fault["type"] == "missing":
             said = "is missing"
         if not place and (named := _NAMED.search(said)):
@@ -188,9 +198,9 @@ def _place_of_task(value: Mapping[str, Any], name: str) -> Path_:
     return ("tasks",)
 
 
-def _suggestion(place: Sequence[str | int]) -> str:
+def _suggestion(place: Sequence[str | int], whole: type[BaseModel]) -> str:
     *above, wrong = place
     around = [part for part in above if isinstance(part, str)]
-    model = _MODELS.get(around[-1], JobSpec) if around else JobSpec
+    model = _MODELS.get(around[-1], whole) if around else whole
     close = difflib.get_close_matches(str(wrong), model.model_fields, n=1)
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(model.model_fields)}"

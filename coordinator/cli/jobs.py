@@ -1,6 +1,6 @@
 """`farmhand jobs`: list, show, wait, cancel, requeue."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -51,9 +51,9 @@ def numbers(first: int, count: int) -> str:
     return str(first) if count == 1 else f"{first}-{first + count - 1}"
 
 
-def add(app: typer.Typer) -> None:
-    """Add the commands to *app*."""
-    jobs = group(app, "jobs", "Jobs: list, show, wait, cancel, requeue, blocklist, unblock.")
+def add(app: typer.Typer) -> typer.Typer:
+    """Add the commands to *app*; the group that they are in."""
+    jobs = group(app, "jobs", "Jobs: list, show, wait, cancel, requeue, blocklist, unblock, change, archive.")
     command(jobs, invoke_without_command=True)(list_)
     command(jobs, "list")(list_)
     command(jobs, "show")(show)
@@ -62,6 +62,7 @@ def add(app: typer.Typer) -> None:
     command(jobs, "requeue")(requeue)
     command(jobs, "blocklist")(blocklist)
     command(jobs, "unblock")(unblock)
+    return jobs
 
 
 def list_(
@@ -102,7 +103,10 @@ def show(session: Session, job: JobArgument) -> None:
         are = "worker is" if found.blocklisted == 1 else "workers are"
         say(f"{found.blocklisted} {are} blocked: farmhand jobs blocklist {job}")
     show_table(_PARTS, found.parts, empty="")
-    if found.counts.failed:
+    if found.archived_at is not None:
+        for failure in found.failures or ():
+            say(f"task {failure['task']} ({failure['name']}) failed on {failure['worker']}: {failure['error']}")
+    elif found.counts.failed:
         _tell_failures(session, job)
 
 
@@ -126,6 +130,11 @@ def _facts(job: "JobDetail") -> None:
             ("tasks", f"{job.total}: {', '.join(counts)}"),
             ("priority", job.priority),
             ("queue", job.queue),
+            ("from", _origin(job.origin)),
+            ("kept", "yes: it is never archived" if job.keep else None),
+            ("archived", job.archived_at),
+            ("by", job.archived_by),
+            ("because", job.archive_reason),
             ("submitter", job.submitter),
             ("key", job.key),
             ("on failure", job.on_failure if job.on_failure != "continue" else None),
@@ -135,6 +144,14 @@ def _facts(job: "JobDetail") -> None:
             ("took", span(job.submitted_at, job.finished_at)),
         ]
     )
+
+
+def _origin(origin: "dict[str, Any] | None") -> str | None:
+    if origin is None:
+        return None
+    template = f"template {origin['template']} version {origin['version']}" if "template" in origin else ""
+    schedule = f"schedule {origin['schedule']}, {origin['instant']}" if "schedule" in origin else ""
+    return ", ".join(part for part in (template, schedule) if part)
 
 
 def wait(

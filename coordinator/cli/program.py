@@ -12,14 +12,17 @@ from typer.core import TyperGroup
 from coordinator.cli import (
     access,
     capacity,
+    changes,
     jobs,
     parked,
     queues,
+    schedules,
     services,
     stats,
     submit,
     tasks,
     telling,
+    templates,
     why,
     workers,
 )
@@ -40,8 +43,8 @@ _EXTRAS: Final = {
 
 #: The order in which help lists the commands: what people do first comes first.
 _ORDER: Final = (
-    "demo", "up", "submit", "jobs", "tasks", "why", "logs", "story", "workers", "queues", "capacity", "stats", "parked",
-    "access", "coordinator", "agent", "migrate", "config",
+    "demo", "up", "submit", "jobs", "tasks", "why", "logs", "story", "workers", "queues", "capacity", "stats",
+    "templates", "schedules", "parked", "access", "coordinator", "agent", "migrate", "config",
 )  # fmt: skip
 
 
@@ -57,7 +60,22 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},
     )  # fmt: skip
     app.callback(invoke_without_command=True)(farmhand)
-    for module in (submit, jobs, tasks, why, workers, queues, capacity, telling, parked, stats, access, services):
+    changes.add_to(jobs.add(app))
+    for module in (
+        submit,
+        tasks,
+        why,
+        workers,
+        queues,
+        capacity,
+        templates,
+        schedules,
+        telling,
+        parked,
+        stats,
+        access,
+        services,
+    ):
         module.add(app)
     try:
         from coordinator.cli import local  # noqa: PLC0415 - comes last, and may be missing

@@ -12,9 +12,11 @@ import typer
 
 from coordinator.cli.command import Session, command, fail
 from coordinator.cli.output import plural, say, show_json, write
+from coordinator.cli.templates import settings
 
 if TYPE_CHECKING:
     from schemas.job import JobSpec
+    from schemas.views import Submitted
 
 Words = Annotated[list[str] | None, typer.Option(metavar="WORD")]
 FileArgument = Annotated[
@@ -101,6 +103,13 @@ def submit(  # noqa: PLR0913 - an option for each field
     key: Annotated[
         str | None, typer.Option(metavar="KEY", help="The same key again answers with the first job.")
     ] = None,
+    template: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Submit this job template; see farmhand templates.")
+    ] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="The template's version; else the newest.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the template; repeatable.")
+    ] = None,
     accept_unknown_kinds: Annotated[
         bool, typer.Option("--accept-unknown-kinds", help="Even if no worker ever offered the kind.")
     ] = False,
@@ -118,13 +127,14 @@ def submit(  # noqa: PLR0913 - an option for each field
         str | None, typer.Option(metavar="TIME", help="With --wait: give up after 90s, 10m or 2h (exit code 7).")
     ] = None,
 ) -> None:
-    """Submit a command, an array of commands, or a job file.
+    """Submit a command, an array of commands, a job file, or a job template.
 
     Examples:
       farmhand submit -- echo hello
       farmhand submit --wait --count 100 -- render scene.blend --frame {{index}}
       farmhand submit --param lens=35,50 --param fog=on,off -- render {{value.lens}} {{value.fog}}
       farmhand submit shots.yaml --wait --timeout 2h
+      farmhand submit --template render --set frames=100
     """
     whole: dict[str, Any] = {
         "name": name,
@@ -150,7 +160,16 @@ def submit(  # noqa: PLR0913 - an option for each field
     }  # fmt: skip
     if timeout is not None and not wait:
         fail("--timeout goes with --wait")
-    spec, where = _spec(session, file, {field: value for field, value in one.items() if value is not None}, overrides)
+    given = {field: value for field, value in one.items() if value is not None}
+    if template is not None:
+        if file is not None or session.after_dashes is not None or given or dry_run:
+            fail("with --template go --version, --set, --name, --queue, --priority, --key and --wait")
+        fields = {"version": version, "parameters": settings(set_), **overrides}
+        _send_template(session, template, fields, wait=wait, timeout=timeout)
+        return
+    if set_ or version is not None:
+        fail("--set and --version go with --template")
+    spec, where = _spec(session, file, given, overrides)
     if dry_run:
         show_json(spec.model_dump(mode="json", exclude_defaults=True))
         return
@@ -184,7 +203,7 @@ def _spec(
 def _send(
     session: Session, spec: "JobSpec", where: tuple[Path, Any] | None, *, wait: bool, timeout: str | None
 ) -> None:
-    from coordinator.cli.waiting import seconds, wait_for  # noqa: PLC0415
+    from coordinator.cli.waiting import seconds  # noqa: PLC0415
     from coordinator.client import FarmhandError  # noqa: PLC0415
 
     patience = seconds(timeout)
@@ -196,6 +215,27 @@ def _send(
         from coordinator.cli.jobfile import at  # noqa: PLC0415
 
         fail(at(*where, error.field, error.detail.removeprefix(f"{error.field}: ")), error.exit_code)
+    _conclude(session, done, patience, wait=wait)
+
+
+def _send_template(session: Session, name: str, fields: dict[str, Any], *, wait: bool, timeout: str | None) -> None:
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from coordinator.cli.waiting import seconds  # noqa: PLC0415
+    from schemas.base import undecodable  # noqa: PLC0415
+    from schemas.template import TemplateUse  # noqa: PLC0415
+
+    patience = seconds(timeout)
+    try:
+        use = TemplateUse(**fields)
+    except ValidationError as error:
+        fail(str(undecodable(error)))
+    _conclude(session, session.farm.submit_template(name, use), patience, wait=wait)
+
+
+def _conclude(session: Session, done: "Submitted", patience: float | None, *, wait: bool) -> None:
+    from coordinator.cli.waiting import wait_for  # noqa: PLC0415
+
     if not wait:
         if session.json:
             show_json(done)

@@ -32,11 +32,16 @@ from schemas.views import (
     ParkedDetail,
     ParkedView,
     QueueView,
+    ScheduleDetail,
+    ScheduleView,
     Series,
+    StoredTemplate,
     Submitted,
     TaskDetail,
     TaskView,
     TaskWhy,
+    TemplateDetail,
+    TemplateView,
     TokenView,
     TokenWish,
     WorkerDetail,
@@ -45,6 +50,7 @@ from schemas.views import (
 
 if TYPE_CHECKING:
     from schemas.job import JobSpec
+    from schemas.template import ScheduleSpec, TemplateSpec, TemplateUse
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -123,6 +129,36 @@ def unblock_workers(
 def why_job(job: int) -> Call[JobWhy]:
     """Why the unfinished tasks of a job wait, sort by sort."""
     return _get(f"jobs/{job}/why", JobWhy)
+
+
+def change_priority(job: int, priority: int, *, reason: str | None = None) -> Call[Changed]:
+    """Give a job another priority; what runs goes on."""
+    return _change(f"jobs/{job}/priority", method="PUT", priority=priority, reason=reason)
+
+
+def change_tags(
+    job: int,
+    *,
+    add: list[str] | None = None,
+    remove: list[str] | None = None,
+    add_labels: list[str] | None = None,
+    remove_labels: list[str] | None = None,
+    reason: str | None = None,
+) -> Call[Changed]:
+    """Require other tags and labels of the workers of a job's waiting tasks."""
+    lists = {"add": add, "remove": remove, "add_labels": add_labels, "remove_labels": remove_labels}
+    given = {name: some for name, some in lists.items() if some}
+    return _change(f"jobs/{job}/tags", method="PUT", reason=reason, **given)
+
+
+def keep_job(job: int, *, keep: bool = True, reason: str | None = None) -> Call[Changed]:
+    """Never archive a job, or let it be archived as others are."""
+    return _change(f"jobs/{job}/keep", method="PUT", keep=keep, reason=reason)
+
+
+def archive_job(job: int, *, reason: str | None = None) -> Call[Changed]:
+    """Archive a finished job now."""
+    return _change(f"jobs/{job}/archive", reason=reason)
 
 
 def story_of_job(job: int, *, after: int = 0, limit: int = 100) -> Call[Page[Entry]]:
@@ -229,6 +265,74 @@ def queues() -> Call[list[QueueView]]:
 def capacity() -> Call[CapacityView]:
     """How many more workers the waiting tasks could use, and which could be stopped without loss."""
     return _get("capacity", CapacityView)
+
+
+# --- templates and schedules -------------------------------------------------------------------------------
+
+
+def create_template(spec: "TemplateSpec") -> Call[StoredTemplate]:
+    """Keep a template's next version."""
+    return Call("POST", "templates", partial(_model, StoredTemplate), body=_written(spec))
+
+
+def templates(*, after: str = "", limit: int = 100) -> Call[Page[TemplateView]]:
+    """Templates, by name."""
+    return _get("templates", Page[TemplateView], after=after, limit=limit)
+
+
+def template(name: str, *, version: int | None = None) -> Call[TemplateDetail]:
+    """One version of a template, the newest by default."""
+    return _get(f"templates/{_part(name)}", TemplateDetail, version=version)
+
+
+def remove_template(name: str, *, reason: str | None = None) -> Call[Changed]:
+    """Forget a template with all its versions."""
+    return _change(f"templates/{_part(name)}", method="DELETE", reason=reason)
+
+
+def submit_template(name: str, use: "TemplateUse") -> Call[Submitted]:
+    """Submit the job that a template makes of parameters."""
+    return Call("POST", f"templates/{_part(name)}/submit", partial(_model, Submitted), body=_written(use))
+
+
+def create_schedule(spec: "ScheduleSpec") -> Call[Changed]:
+    """Begin to submit at the instants of a schedule."""
+    return Call("POST", "schedules", partial(_model, Changed), body=_written(spec))
+
+
+def schedules(*, after: str = "", limit: int = 100) -> Call[Page[ScheduleView]]:
+    """Schedules, by name."""
+    return _get("schedules", Page[ScheduleView], after=after, limit=limit)
+
+
+def schedule(name: str) -> Call[ScheduleDetail]:
+    """One schedule, its next instants and its newest runs."""
+    return _get(f"schedules/{_part(name)}", ScheduleDetail)
+
+
+def pause_schedule(name: str, *, reason: str | None = None) -> Call[Changed]:
+    """Let its instants pass."""
+    return _change(f"schedules/{_part(name)}/pause", reason=reason)
+
+
+def resume_schedule(name: str, *, reason: str | None = None) -> Call[Changed]:
+    """Go on with its next instant."""
+    return _change(f"schedules/{_part(name)}/resume", reason=reason)
+
+
+def run_schedule(name: str, *, reason: str | None = None) -> Call[Submitted]:
+    """Submit now what its next instant would."""
+    body = json.dumps({"reason": reason}).encode()
+    return Call("POST", f"schedules/{_part(name)}/run", partial(_model, Submitted), body=body)
+
+
+def remove_schedule(name: str, *, reason: str | None = None) -> Call[Changed]:
+    """Forget it; its jobs go on."""
+    return _change(f"schedules/{_part(name)}", method="DELETE", reason=reason)
+
+
+def _written(model: BaseModel) -> bytes:
+    return model.model_dump_json(exclude_defaults=True).encode()
 
 
 # --- parked messages and the farm --------------------------------------------------------------------------

@@ -57,6 +57,7 @@ class Job:
     finished_at: datetime | None = None
     #: Its attempts have limits of time.
     watched: bool = False
+    archived_at: datetime | None = None
     policy: Policy = Policy()
 
 

@@ -5,7 +5,7 @@ them in one transaction. A large cancel goes in slices too: the job says what is
 go on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -79,6 +79,7 @@ class Draft:
     actor: str
     specs: list[SpecRow]
     classes: list[TaskClass]
+    origin: Mapping[str, Any] | None = None
     job: Job | None = None
 
     def number(self, first_task: int) -> None:
@@ -132,7 +133,7 @@ def draft(ledger: Ledger, request: SubmitJob) -> Draft:
         rows.append(SpecRow(task, task.name, position, len(task), task.priority, task.retries, after, times))
         places[task.name] = (position, len(task))
         position += len(task)
-    return Draft(spec, request.actor, rows, [class_of(task, spec.queue) for task in ordered])
+    return Draft(spec, request.actor, rows, [class_of(task, spec.queue) for task in ordered], request.origin)
 
 
 def _check_promotions(task: TaskSpec) -> None:
@@ -309,6 +310,8 @@ def cancel_slice(ledger: Ledger, job_id: int, actor: str) -> Changed:
 def requeue_failed(ledger: Ledger, request: RequeueFailed) -> Changed:
     """Requeue the failed (and canceled) tasks of a job, a slice at a time: the caller asks again while it continues."""
     job = _job(ledger, request.job)
+    if job.archived_at is not None:
+        raise ConflictError(f"job {job.id} is archived: its tasks are being removed")
     chosen = ledger.slices.get(request.job, [])
     if not chosen:
         raise ConflictError(f"job {job.id} has no {'failed or canceled' if request.canceled else 'failed'} tasks")

@@ -23,6 +23,8 @@ from coordinator.domain.times import Times
 from coordinator.domain.worker import Worker
 from coordinator.operations.leasing import Leases
 from coordinator.operations.ports import Delivery
+from coordinator.operations.recurring import Recurring
+from coordinator.operations.recurring import Wanted as RecurringWanted
 from schemas.task import OutputFile, Verdict
 
 Key = tuple[int, int]
@@ -64,6 +66,7 @@ class Wanted:
     duties: set[str] = field(default_factory=set)
     #: Names of API tokens that are not revoked.
     tokens: set[str] = field(default_factory=set)
+    recurring: RecurringWanted = field(default_factory=RecurringWanted)
     #: Jobs of which the blocklists are needed.
     marks_of: set[int] = field(default_factory=set)
 
@@ -168,7 +171,6 @@ class Ledger:
         self.job_keys: dict[str, int] = {}
         self.groups: dict[int, GroupRow] = {}
         self.tasks: dict[int, Task] = {}
-        self.retries: dict[int, int] = {}
         self.attempts: dict[Key, Attempt] = {}
         self.live: dict[int, Attempt] = {}
         self.leases = Leases()
@@ -182,6 +184,7 @@ class Ledger:
         self.parked: dict[int, ParkedMessage] = {}
         self.duties: dict[str, datetime] = {}
         self.tokens: dict[str, Token] = {}
+        self.recurring = Recurring()
         # what changed
         self.dirty_workers: set[str] = set()
         self.new_workers: set[str] = set()

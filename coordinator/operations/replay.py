@@ -1,4 +1,4 @@
-"""Requests that are more than one event: replaying a parked message puts its bytes through the same checks again."""
+"""Requests that are more than one event: replaying a parked message, requeueing a large job, filling a template."""
 
 from collections.abc import Callable
 from typing import cast
@@ -6,8 +6,18 @@ from typing import cast
 from coordinator.operations.inbox import Inbox, Item
 from coordinator.operations.ledger import Parking
 from coordinator.operations.ports import Delivery
-from coordinator.operations.requests import Answer, Changed, ConflictError, ReplayParked, Request, RequeueFailed
+from coordinator.operations.requests import (
+    Answer,
+    Changed,
+    ConflictError,
+    ReplayParked,
+    Request,
+    RequeueFailed,
+    SubmitJob,
+    Submitted,
+)
 from coordinator.operations.table import LookAtParked, Replay
+from coordinator.operations.templates import LookAtTemplate, SubmitTemplate, job_of
 
 
 class Desk:
@@ -21,6 +31,8 @@ class Desk:
         """The answer to *request* when all of it is committed, or `RefusedError`."""
         if isinstance(request, ReplayParked):
             return cast("Answer", await self._replay(request))
+        if isinstance(request, SubmitTemplate):
+            return cast("Answer", await self._submit_template(request))
         if isinstance(request, RequeueFailed):
             return cast("Answer", await self._requeue_all(request))
         return await self._inbox.ask(request)
@@ -35,6 +47,15 @@ class Desk:
             raise ConflictError(f"message {message.id} holds {len(events)} submissions; submit them one by one")
         await self._inbox.ask(Replay(request.parked, request.actor, events))
         return Changed(1)
+
+    async def _submit_template(self, request: SubmitTemplate) -> Submitted:
+        """The template is filled outside of the writer; what is submitted is a job like any other."""
+        template = await self._inbox.ask(LookAtTemplate(request.name, request.version))
+        spec = job_of(template.spec, request.parameters, request.replaced)
+        if not spec.submitter:
+            spec = spec.model_copy(update={"submitter": request.actor})
+        origin = {"template": template.name, "version": template.version}
+        return await self._inbox.ask(SubmitJob(spec, request.actor, origin))
 
     async def _requeue_all(self, request: RequeueFailed) -> Changed:
         done = await self._inbox.ask(request)

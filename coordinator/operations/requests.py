@@ -3,8 +3,9 @@
 `await inbox.ask(request)` returns the answer named here, or raises one of the errors below.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from schemas.job import JobSpec
 from schemas.task import OutputFile
@@ -60,10 +61,11 @@ class Changed:
 
 @dataclass(frozen=True)
 class SubmitJob(Request[Submitted]):
-    """Take this job."""
+    """Take this job. `origin` says what it was made of: a template, a schedule."""
 
     spec: JobSpec
     actor: str
+    origin: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,19 @@ from datetime import timedelta
 from typing import Any, Final
 
 from coordinator.domain.task import TaskState
-from coordinator.operations import access, blocklist, duties, jobs, states, tasks, workers
+from coordinator.operations import (
+    access,
+    blocklist,
+    changes,
+    duties,
+    jobs,
+    retention,
+    schedules,
+    states,
+    tasks,
+    templates,
+    workers,
+)
 from coordinator.operations.access import CreateToken, RevokeToken
 from coordinator.operations.ledger import Ledger, ParkedMessage, Parking, Wanted
 from coordinator.operations.requests import (
@@ -264,6 +276,20 @@ OPERATIONS: Final[Mapping[type, Operation]] = {
     LookAtParked: Operation(lambda wanted, r: wanted.parked.add(r.parked), lambda ledger, r: _parked(ledger, r.parked)),
     Replay: Operation(_want_replay, _replay),
     DropParked: Operation(lambda wanted, r: wanted.parked.add(r.parked), _drop),
+    changes.ChangePriority: Operation(changes.want_job, changes.priority),
+    changes.ChangeTags: Operation(changes.want_groups, changes.tags),
+    changes.KeepJob: Operation(changes.want_job, changes.keep),
+    retention.ArchiveJob: Operation(retention.want, retention.archive),
+    retention.ArchiveOld: Operation(retention.want, retention.archive_old),
+    templates.CreateTemplate: Operation(templates.want, templates.create),
+    templates.RemoveTemplate: Operation(templates.want, templates.remove),
+    templates.LookAtTemplate: Operation(templates.want, templates.look),
+    schedules.CreateSchedule: Operation(schedules.want_new, schedules.create),
+    schedules.PauseSchedule: Operation(schedules.want_one, schedules.pause),
+    schedules.ResumeSchedule: Operation(schedules.want_one, schedules.resume),
+    schedules.RemoveSchedule: Operation(schedules.want_one, schedules.remove),
+    schedules.RunSchedule: Operation(schedules.want_one, schedules.run),
+    schedules.FireSchedules: Operation(schedules.want_due, schedules.fire),
     RecordOutput: Operation(lambda wanted, r: wanted.attempts.add((r.task, r.attempt)), _record_output),
     CreateToken: Operation(lambda wanted, r: wanted.tokens.add(r.name), access.create),
     RevokeToken: Operation(lambda wanted, r: wanted.tokens.add(r.name), access.revoke),

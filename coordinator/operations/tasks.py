@@ -321,6 +321,8 @@ def requeue_tasks(ledger: Ledger, request: RequeueTasks) -> Changed:
     for task in found:
         if task.state not in FINISHED:
             raise ConflictError(f"task {task.id} is {task.state}; only finished tasks can be requeued")
+        if ledger.jobs[task.job_id].archived_at is not None:
+            raise ConflictError(f"job {task.job_id} is archived: its tasks are being removed")
     for task in found:
         requeue(ledger, task, actor=request.actor, reason=request.reason)
     return Changed(len(found))

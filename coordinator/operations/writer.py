@@ -183,7 +183,8 @@ class Writer:
             letters,
             {one.job.id for one in growing if one.job.expanded < one.job.total},
             {job for job, some in ledger.slices.items() if _is_canceling(ledger, job) and len(some) >= jobs.SLICE}
-            | ledger.condemned,
+            | ledger.condemned
+            | ledger.recurring.canceling,
         )
 
     async def _conclude(self, items: Sequence[Item], applied: Applied) -> None:
@@ -223,7 +224,7 @@ def _run(items: Sequence[Item], ledger: Ledger) -> list[Draft]:
                 drafts.append(item.result)
                 if key is not None:
                     keys[key] = item.result
-    return drafts
+    return drafts + ledger.recurring.drafts
 
 
 async def _save(tx: Transaction, ledger: Ledger) -> None:

@@ -18,6 +18,7 @@ from coordinator.storage.saving import as_json
 
 BEATS: Final = load("beats")
 LOAD: Final = load("load")
+RECURRING: Final = load("recurring")
 #: Bytes of log that one attempt may have.
 MOST_LOG_BYTES: Final = 16 * 1024 * 1024
 PARTITIONS_AHEAD: Final = 3
@@ -105,6 +106,10 @@ class PostgresEar:
     async def unfinished_work(self) -> list[tuple[int, bool]]:
         """Large jobs half grown or half canceled: (job, whether it grows)."""
         return [(row["id"], row["growing"]) for row in await self._fetch(LOAD["unfinished_work"])]
+
+    async def schedules_due(self) -> list[str]:
+        """The schedules of which an instant is due."""
+        return [row["name"] for row in await self._fetch(RECURRING["schedules_due"])]
 
     async def partition_logs(self, retention_days: int) -> None:
         """Have partitions for the days to come, and drop those of more than *retention_days* ago."""

@@ -19,11 +19,12 @@ SAVE = load("save")
 
 async def insert_jobs(connection: asyncpg.Connection, ledger: Ledger, drafts: Sequence[Draft]) -> list[Growing]:
     """Insert jobs, classes, groups and specs; the first tasks are for `grow` to make."""
-    class_ids = await _class_ids(connection, [need for draft in drafts for need in draft.classes])
-    return [await _insert_job(connection, ledger, draft, class_ids) for draft in drafts]
+    ids = await class_ids(connection, [need for draft in drafts for need in draft.classes])
+    return [await _insert_job(connection, ledger, draft, ids) for draft in drafts]
 
 
-async def _class_ids(connection: asyncpg.Connection, needs: Sequence[TaskClass]) -> dict[str, int]:
+async def class_ids(connection: asyncpg.Connection, needs: Sequence[TaskClass]) -> dict[str, int]:
+    """The numbers of the classes with these requirements, by fingerprint; those that are missing are made."""
     by_print = {fingerprint(need): need for need in needs}
     prints = list(by_print)
     found = {row["fingerprint"]: row["id"] for row in await connection.fetch(SAVE["class_ids"], prints)}
@@ -48,9 +49,7 @@ async def _class_ids(connection: asyncpg.Connection, needs: Sequence[TaskClass])
     return found
 
 
-async def _insert_job(
-    connection: asyncpg.Connection, ledger: Ledger, draft: Draft, class_ids: dict[str, int]
-) -> Growing:
+async def _insert_job(connection: asyncpg.Connection, ledger: Ledger, draft: Draft, known: dict[str, int]) -> Growing:
     spec = draft.spec
     total = spec.total
     first = await connection.fetchval(SAVE["reserve_tasks"], total) - total + 1
@@ -69,7 +68,9 @@ async def _insert_job(
         rows.policy_values(policy),
         watched := any(row.times.watched for row in draft.specs),
     )
-    wanted = [class_ids[fingerprint(need)] for need in draft.classes]
+    if draft.origin or spec.keep:
+        await connection.execute(SAVE["mark_job"], number, draft.origin, spec.keep)
+    wanted = [known[fingerprint(need)] for need in draft.classes]
     groups = [GroupRow(*row) for row in await connection.fetch(SAVE["add_groups"], number, sorted(set(wanted)))]
     by_class = {group.class_id: group.id for group in groups}
     for row, class_id in zip(draft.specs, wanted, strict=True):
@@ -80,7 +81,12 @@ async def _insert_job(
         row.id = by_first[row.first_task]
     draft.job = Job(number, spec.priority, JobState.ACTIVE, total, 0, first, watched=watched, policy=policy)
     adopt(ledger, draft.job, spec.queue, groups)
-    ledger.note_job("job.submitted", number, actor=draft.actor, detail={"tasks": total, "first_task": first})
+    ledger.note_job(
+        "job.submitted",
+        number,
+        actor=draft.actor,
+        detail={"tasks": total, "first_task": first} | dict(draft.origin or {}),
+    )
     return Growing(draft.job, draft.specs)
 
 

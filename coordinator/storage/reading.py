@@ -27,8 +27,11 @@ class Reader:
         self._pool = pool
 
     async def _fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
+        return await self._fetch_sql(self._SQL[name], *arguments)
+
+    async def _fetch_sql(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         async with self._connection() as connection:
-            return await connection.fetch(self._SQL[name], *arguments, timeout=_ANSWER_S)
+            return await connection.fetch(sql, *arguments, timeout=_ANSWER_S)
 
     async def _fetchrow(self, name: str, *arguments: object) -> asyncpg.Record | None:
         async with self._connection() as connection:

@@ -95,6 +95,7 @@ def job(row: Record) -> Job:
         cancel_requested_at=row["cancel_requested_at"],
         cancel_reason=row["cancel_reason"],
         finished_at=row["finished_at"],
+        archived_at=row["archived_at"],
         policy=policy(row["policy"]),
         watched=row["watched"],
     )

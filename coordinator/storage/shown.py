@@ -47,6 +47,17 @@ def specification(body: dict[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in body.items() if name != "has_places"}, "environment": environment}
 
 
+def job_specification(body: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A job as it was written, without what may be a secret."""
+    if body is None:
+        return None
+    return {**body, "tasks": [_without_secrets(task) for task in body.get("tasks", ())]}
+
+
+def _without_secrets(task: dict[str, Any]) -> dict[str, Any]:
+    return specification(task) if "environment" in task else task
+
+
 def dependencies(text: str) -> list[str]:
     """The names of the tasks that are waited for."""
     return [need["name"] for need in json.loads(text)]

@@ -20,7 +20,7 @@ from coordinator.operations.jobs import SLICE, Draft, Growing, Grown
 from coordinator.operations.ledger import Dependent, Expired, GroupRow, Ledger, ParkedMessage, Wanted, Watched
 from coordinator.operations.ports import Delivery
 from coordinator.operations.store import Order
-from coordinator.storage import blocking, evidence, growing, rows, saving, tokens
+from coordinator.storage import blocking, evidence, growing, recurring, rows, saving, tokens
 from coordinator.storage.queries import load
 
 LOAD: Final = load("load")
@@ -97,6 +97,10 @@ class PostgresTransaction:
 
     async def _load_by_time(self, wanted: Wanted) -> None:
         ledger = self._ledger
+        if wanted.recurring:
+            keys, jobs = await recurring.load_wanted(self._connection, ledger, wanted.recurring)
+            wanted.keys |= keys
+            wanted.jobs |= jobs
         if wanted.due:
             ledger.due = [row["id"] for row in await self._fetch("due_tasks", ledger.now, MOST_DUE)]
             wanted.tasks.update(ledger.due)
@@ -322,10 +326,14 @@ class PostgresTransaction:
 
     async def save(self, ledger: Ledger) -> None:
         """Write what is dirty and forget that it was."""
+        if ledger.recurring.changed:
+            await recurring.save(self._connection, ledger)
         await saving.save(self._connection, ledger)
 
     async def finish(self, ledger: Ledger) -> None:
         """Write what is only ever added."""
+        if ledger.recurring.changed:
+            await recurring.finish(self._connection, ledger)
         await saving.finish(self._connection, ledger)
 
     async def _fetch(self, name: str, *arguments: Any) -> list[asyncpg.Record]:

@@ -14,7 +14,8 @@ from coordinator.domain import health
 from coordinator.operations.requests import NotFoundError
 from coordinator.storage import capacity, evidence, explaining, queries, shown
 from coordinator.storage.explaining import Recent, Snapshot
-from coordinator.storage.reading import Pool, Reader
+from coordinator.storage.reading import Pool
+from coordinator.storage.standing import Standing
 from coordinator.storage.transaction import Caches
 from schemas.base import MAX_INT
 from schemas.views import (
@@ -47,7 +48,7 @@ _SQL: Final = queries.load("views")
 _UNFINISHED: Final = frozenset({"active", "canceling"})
 
 
-class Views(Reader):
+class Views(Standing):
     """The farm, as it is read."""
 
     _SQL = _SQL
@@ -73,7 +74,7 @@ class Views(Reader):
         async with self._snapshot() as connection:
             row = await connection.fetchrow(_SQL["job"], job)
             if row is None:
-                raise NotFoundError(f"there is no job {job}")
+                return await self.archived_job(job)
             parts = await connection.fetch(_SQL["parts"], job)
             why = await explaining.waiting_of_job(await Snapshot.of(connection, self._caches, self._recent), job)
         return JobDetail(
@@ -96,7 +97,8 @@ class Views(Reader):
         """The tasks of a job in their order; *after* is the cursor."""
         rows = await self._fetch("tasks", job, after, state, limit + 1)
         if not rows and await self._fetchrow("job", job) is None:
-            raise NotFoundError(f"there is no job {job}")
+            gone = await self.archived_job(job)
+            raise NotFoundError(f"job {job} was archived by {gone.archived_by}: its tasks are gone")
         return Page(items=[TaskView(**shown.named(row)) for row in rows[:limit]], next=shown.cursor(rows, limit))
 
     async def task(self, task: int) -> TaskDetail:

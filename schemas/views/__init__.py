@@ -27,9 +27,18 @@ from schemas.views.jobs import (
     WaitingClass,
     WaitingTasks,
 )
+from schemas.views.standing import (
+    RunView,
+    ScheduleDetail,
+    ScheduleView,
+    StoredTemplate,
+    TemplateDetail,
+    TemplateView,
+    VersionView,
+)
 from schemas.views.statistics import ActivityReport, MetricView, Series, SeriesLine
 from schemas.views.why import JobWhy, NearView, ReasonView, StepView, TaskWhy
-from schemas.views.wishes import Labels, Reason, RequeueJob, StateWish, Unblock
+from schemas.views.wishes import KeepWish, Labels, PriorityWish, Reason, RequeueJob, StateWish, TagsWish, Unblock
 from schemas.views.workers import Amounts, Asked, Connection, HeldView, QueueView, WorkerDetail, WorkerView
 
 __all__ = [
@@ -51,6 +60,7 @@ __all__ = [
     "JobState",
     "JobView",
     "JobWhy",
+    "KeepWish",
     "Labels",
     "LogPart",
     "LogSpan",
@@ -64,23 +74,32 @@ __all__ = [
     "ParkedState",
     "ParkedView",
     "PartView",
+    "PriorityWish",
     "Problem",
     "QueueView",
     "Reason",
     "ReasonView",
     "RequeueJob",
+    "RunView",
+    "ScheduleDetail",
+    "ScheduleView",
     "Series",
     "SeriesLine",
     "StateWish",
     "StepView",
+    "StoredTemplate",
     "Submitted",
+    "TagsWish",
     "TaskDetail",
     "TaskState",
     "TaskView",
     "TaskWhy",
+    "TemplateDetail",
+    "TemplateView",
     "TokenView",
     "TokenWish",
     "Unblock",
+    "VersionView",
     "View",
     "Waiting",
     "WaitingClass",

@@ -125,6 +125,14 @@ class JobDetail(JobView):
     shortages: int = 3
     block_after: int = 3
     blocklisted: int = 0
+    #: What it was made of: a template and its version, a schedule and the instant.
+    origin: dict[str, Any] | None = None
+    keep: bool = False
+    #: Of an archived job, this and its first failures are left.
+    archived_at: datetime | None = None
+    archived_by: str | None = None
+    archive_reason: str | None = None
+    failures: list[dict[str, Any]] | None = None
 
     parts: list[PartView]
     waiting: list[WaitingTasks]

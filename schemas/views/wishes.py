@@ -38,3 +38,24 @@ class Labels(Strict):
     """Exactly these labels are approved."""
 
     labels: Annotated[list[Word], Field(max_length=64)]
+
+
+class PriorityWish(Reason):
+    """Another priority for a job."""
+
+    priority: Annotated[int, Field(ge=0, le=100)]
+
+
+class TagsWish(Reason):
+    """What the workers of a job's waiting tasks must have from now on, and what no longer."""
+
+    add: Annotated[list[Word], Field(max_length=32)] = Field(default_factory=list)
+    remove: Annotated[list[Word], Field(max_length=32)] = Field(default_factory=list)
+    add_labels: Annotated[list[Word], Field(max_length=32)] = Field(default_factory=list)
+    remove_labels: Annotated[list[Word], Field(max_length=32)] = Field(default_factory=list)
+
+
+class KeepWish(Reason):
+    """Whether a job is never archived."""
+
+    keep: bool = True

@@ -103,7 +103,7 @@ HAVING g.ready <> count(t.id);
 SELECT j.id AS job
   FROM jobs j LEFT JOIN tasks t ON t.job_id = j.id
  GROUP BY j.id
-HAVING j.expanded <> count(t.id)
+HAVING j.archived_at IS NULL AND (j.expanded <> count(t.id)
     OR j.n_blocked <> count(t.id) FILTER (WHERE t.state = 'blocked')
     OR j.n_scheduled <> count(t.id) FILTER (WHERE t.state = 'scheduled')
     OR j.n_ready <> count(t.id) FILTER (WHERE t.state = 'ready')
@@ -111,7 +111,22 @@ HAVING j.expanded <> count(t.id)
     OR j.n_running <> count(t.id) FILTER (WHERE t.state = 'running')
     OR j.n_completed <> count(t.id) FILTER (WHERE t.state = 'completed')
     OR j.n_failed <> count(t.id) FILTER (WHERE t.state = 'failed')
-    OR j.n_canceled <> count(t.id) FILTER (WHERE t.state = 'canceled');
+    OR j.n_canceled <> count(t.id) FILTER (WHERE t.state = 'canceled'));
+
+-- name: archived_jobs_leave_one_row
+SELECT j.id AS job, j.state FROM jobs j LEFT JOIN archives a ON a.job_id = j.id
+ WHERE j.archived_at IS NOT NULL AND (a.job_id IS NULL OR j.finished_at IS NULL OR j.keep);
+
+-- name: what_is_gone_is_gone_whole
+SELECT t.id AS task, t.job_id AS job FROM tasks t LEFT JOIN jobs j ON j.id = t.job_id WHERE j.id IS NULL
+UNION ALL
+SELECT a.task_id, NULL FROM attempts a LEFT JOIN tasks t ON t.id = a.task_id WHERE t.id IS NULL
+UNION ALL
+SELECT d.task_id, NULL FROM dependencies d LEFT JOIN tasks t ON t.id = d.task_id WHERE t.id IS NULL;
+
+-- name: a_schedule_decides_an_instant_once
+SELECT s.name AS schedule, r.instant FROM schedules s JOIN schedule_runs r ON r.schedule_id = s.id
+ WHERE NOT r.by_hand AND r.instant >= s.next_at;
 
 -- name: every_attempt_has_its_history
 SELECT a.task_id AS task, a.attempt, a.state, a.ending

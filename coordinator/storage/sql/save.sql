@@ -162,6 +162,10 @@ SELECT setval('task_ids', nextval('task_ids') + $1 - 1);
 INSERT INTO jobs (name, key, submitter, queue, priority, state, total, first_task, submitted_at, policy, watched)
 VALUES ($1, $2, $3, $4, $5, 'active', $6, $7, $8, $9, $10) RETURNING id;
 
+-- name: mark_job
+-- What few jobs have: an origin, and the wish to be kept.
+UPDATE jobs SET origin = $2::jsonb, keep = $3 WHERE id = $1;
+
 -- name: add_groups
 INSERT INTO groups (job_id, class_id) SELECT $1, class_id FROM unnest($2::bigint[]) AS class_id
 RETURNING id, job_id, class_id, ready;

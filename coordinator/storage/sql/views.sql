@@ -20,7 +20,7 @@ LIMIT $4
 -- name: job
 SELECT id, name, key, submitter, queue, priority, state, total, expanded, n_blocked, n_scheduled, n_ready, n_assigned,
        n_running, n_completed, n_failed, n_canceled, cancel_reason, submitted_at, finished_at,
-       policy::text AS policy, blocklisted
+       policy::text AS policy, blocklisted, keep, origin, archived_at
 FROM jobs
 WHERE id = $1
 
