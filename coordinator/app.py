@@ -25,7 +25,7 @@ from coordinator.api.blobs import Blobs
 from coordinator.api.door import Door
 from coordinator.config import Identity, Settings, is_loopback
 from coordinator.domain.access import Auth
-from coordinator.duties import canary, partitions, presence, resume, retention, schedules, statistics, sweep
+from coordinator.duties import canary, idleness, partitions, presence, resume, retention, schedules, statistics, sweep
 from coordinator.duties.periodic import every
 from coordinator.handlers.gather import Gatherer
 from coordinator.handlers.heartbeats import Heartbeats
@@ -156,6 +156,7 @@ class Coordinator:
         )
         clock = schedules.Clock(inbox, ear)
         resumer = resume.Resumer(inbox, ear)
+        caretaker = idleness.Caretaker(inbox, settings.remove_workers_after_days)
         bird = canary.Canary(self.name, courier)
         shelf = Tokens(reading)
         web = create_app(
@@ -180,6 +181,8 @@ class Coordinator:
                 group.create_task(every(canary.EVERY_S, bird.sing, quiet=UndeliveredError)),
                 group.create_task(every(sweep.EVERY_S, sweeper.sweep)),
                 group.create_task(every(schedules.EVERY_S, clock.look)),
+                group.create_task(every(idleness.IDLE_EVERY_S, caretaker.look_for_idle)),
+                group.create_task(every(idleness.GONE_EVERY_S, caretaker.look_for_gone)),
                 group.create_task(every(resume.EVERY_S, resumer.resume)),
                 group.create_task(every(retention.EVERY_S, keeper.keep)),
                 group.create_task(every(partitions.EVERY_S, archivist.keep)),

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     minutes_kept_days: Annotated[int, Field(ge=1)] = 30
     hours_kept_days: Annotated[int, Field(ge=1)] = 400
     days_kept_days: Annotated[int, Field(ge=1)] = 3650
+    remove_workers_after_days: Annotated[int, Field(ge=0, description="0: never")] = 0
     job_retention_days: Annotated[int, Field(ge=0, description="0: finished jobs are never archived")] = 90
     archive_retention_days: Annotated[int, Field(ge=0, description="0: archives and history are kept for ever")] = 365
     log_level: str = "info"

@@ -33,6 +33,8 @@ class Meter:
                     telemetry.attempts_finished.labels(label).inc(count)
                 case "assigned":
                     telemetry.attempts_assigned.labels(telemetry.queue(label)).inc(count)
+                case "idle":
+                    telemetry.idle_workers.labels(label).inc(count)
                 case "submitted":
                     telemetry.tasks_submitted.labels(telemetry.queue(label)).inc(count)
 

@@ -55,6 +55,9 @@ class Telemetry:
         self.attempts_finished = Counter(
             "farmhand_attempts_finished", "Attempts that ended.", ["outcome"], registry=registry
         )
+        self.idle_workers = Counter(
+            "farmhand_idle_workers", "What was done about idle workers.", ["action"], registry=registry
+        )
         self.verdicts = Counter("farmhand_verdicts", "Verdicts sent.", ["verdict"], registry=registry)
         self.events = Counter("farmhand_events", "Events from workers.", ["type", "result"], registry=registry)
         self.batch_messages = Histogram(
@@ -67,6 +70,8 @@ class Telemetry:
         self.broker_connected = Gauge(
             "farmhand_broker_connected", "1 while connected to the broker.", ["role"], registry=registry
         )
+        for action in ("notify", "stop", "refused"):
+            self.idle_workers.labels(action)
         for outcome in _OUTCOMES:
             self.attempts_finished.labels(outcome)
         for verdict in Verdict:

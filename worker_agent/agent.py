@@ -286,6 +286,7 @@ class Agent:
     # --- attempts --------------------------------------------------------------------------------------------
 
     def _ended(self, execution: Execution, finished: TaskFinished | None) -> None:
+        self._presence.active()
         if finished is not None:
             self._machine.on_ended(finished)
         elif not self._closing:

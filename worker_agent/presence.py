@@ -1,6 +1,7 @@
 """What an agent says of itself: `worker.online` and `worker.heartbeat`."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -32,7 +33,12 @@ class Presence:
         self._supervises = list(supervises)[:64]
         self._platform = describe_platform()
         self._capacity = measure_capacity(settings.slots, settings.cpus, settings.memory_mb, settings.gpus)
+        self._active_at = datetime.now(UTC)
         self._sampler = Sampler(settings.outputs if settings.outputs.is_dir() else settings.data)
+
+    def active(self) -> None:
+        """Something was done just now."""
+        self._active_at = datetime.now(UTC)
 
     def sample(self) -> MachineStats:
         """How the machine feels; blocks for a moment."""
@@ -61,7 +67,12 @@ class Presence:
     def heartbeat(self, duty: Duty, holds: list[Held], stats: MachineStats | None) -> bytes:
         """I am alive, and hold this; as JSON that fits a message. What gives way first is the load of each core and the
         GPUs, then all statistics."""
-        beat = WorkerHeartbeat(duty=duty, holds=holds, queues=self._settings.queues, stats=stats)
+        now = datetime.now(UTC)
+        if holds:
+            self._active_at = now
+        beat = WorkerHeartbeat(
+            duty=duty, holds=holds, queues=self._settings.queues, stats=stats, last_activity_at=self._active_at
+        )
         if stats is not None and not _fits(_json(beat)):
             beat = beat.model_copy(update={"stats": stats.model_copy(update={"cores_percent": [], "gpus": []})})
             if not _fits(_json(beat)):

@@ -53,6 +53,7 @@ def create_app(  # noqa: PLR0913 - each part by its name
     v1 = APIRouter(prefix="/api/v1", dependencies=[Depends(authorize)])
     for module in (access, jobs, changes, outputs, tasks, workers, templates, schedules, parked, farmwide, statistics):
         v1.include_router(module.router)
+    v1.include_router(workers.farmwide)
     app.include_router(v1)
     app.include_router(farmwide.probes)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]

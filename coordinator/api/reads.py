@@ -12,6 +12,7 @@ from schemas.views import (
     CapacityView,
     CoordinatorView,
     Entry,
+    IdleView,
     JobDetail,
     JobView,
     JobWhy,
@@ -77,6 +78,7 @@ class Reads(StandingReads, Protocol):
         limit: int = 100,
     ) -> Page[WorkerView]: ...
     async def worker(self, worker: str) -> WorkerDetail: ...
+    async def idle_default(self) -> IdleView: ...
     async def queues(self) -> list[QueueView]: ...
     async def parked(
         self, *, state: str | None = "parked", reason: str | None = None, before: int | None = None, limit: int = 100

@@ -46,6 +46,13 @@ NEEDS: Final[Mapping[tuple[str, str], Role]] = {
     ("GET", "/workers/{worker}/story"): _V,
     ("POST", "/workers/{worker}/state"): _O,
     ("PUT", "/workers/{worker}/labels"): _O,
+    ("DELETE", "/workers/{worker}"): _O,
+    ("PUT", "/workers/{worker}/sleep"): _O,
+    ("DELETE", "/workers/{worker}/sleep"): _O,
+    ("PUT", "/workers/{worker}/idle"): _O,
+    ("DELETE", "/workers/{worker}/idle"): _O,
+    ("GET", "/idle"): _V,
+    ("PUT", "/idle"): _O,
     # templates and schedules
     ("GET", "/templates"): _V,
     ("POST", "/templates"): _S,

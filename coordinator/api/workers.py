@@ -1,4 +1,4 @@
-"""Workers: list, look at, ask for another state, label."""
+"""Workers: list, look at, ask for another state, label, let sleep, remove."""
 
 from typing import Annotated
 
@@ -8,11 +8,34 @@ from coordinator.api.bodies import body_of
 from coordinator.api.document import accepts
 from coordinator.api.farm import Actor, FarmHere
 from coordinator.api.parameters import After, Limit, Text, WorkerId
-from coordinator.operations.requests import LabelWorker, RequestWorkerState
-from schemas.views import Changed, Connection, Entry, Labels, Page, StateWish, WorkerDetail, WorkerView
+from coordinator.domain.idle import IdleAction, IdlePolicy
+from coordinator.operations.requests import Changed as Done
+from coordinator.operations.requests import (
+    LabelWorker,
+    RemoveWorker,
+    RequestWorkerState,
+    SetIdleDefault,
+    SetIdlePolicy,
+    SetSleepSchedule,
+)
+from schemas.views import (
+    Changed,
+    Connection,
+    Entry,
+    IdleView,
+    IdleWish,
+    Labels,
+    Page,
+    Reason,
+    SleepSchedule,
+    StateWish,
+    WorkerDetail,
+    WorkerView,
+)
 from schemas.worker import Duty
 
 router = APIRouter(prefix="/workers", tags=["workers"])
+farmwide = APIRouter(tags=["workers"])
 
 
 @router.get("")
@@ -39,15 +62,66 @@ async def state(
     farm: FarmHere, actor: Actor, worker: WorkerId, body: Annotated[StateWish, body_of(StateWish)]
 ) -> Changed:
     """Ask it for another state."""
-    done = await farm.ask(RequestWorkerState(worker, body.state, actor, body.lazy, body.reason))
+    wish = RequestWorkerState(worker, body.state, actor, body.lazy, body.reason, body.within_s, body.only_from)
+    return _changed(await farm.ask(wish))
+
+
+@router.delete("/{worker}", openapi_extra=accepts(Reason))
+async def remove(farm: FarmHere, actor: Actor, worker: WorkerId, body: Annotated[Reason, body_of(Reason)]) -> Changed:
+    """Forget it; it must be gone."""
+    return _changed(await farm.ask(RemoveWorker(worker, actor, body.reason)))
+
+
+@router.put("/{worker}/sleep", openapi_extra=accepts(SleepSchedule))
+async def sleep(
+    farm: FarmHere, actor: Actor, worker: WorkerId, body: Annotated[SleepSchedule, body_of(SleepSchedule)]
+) -> Changed:
+    """Let it sleep by this schedule, from now on."""
+    return _changed(await farm.ask(SetSleepSchedule(worker, body.model_dump(mode="json"), actor)))
+
+
+@router.delete("/{worker}/sleep")
+async def stay_awake(farm: FarmHere, actor: Actor, worker: WorkerId) -> Changed:
+    """Let it sleep by no schedule."""
+    return _changed(await farm.ask(SetSleepSchedule(worker, None, actor)))
+
+
+@router.put("/{worker}/idle", openapi_extra=accepts(IdleWish))
+async def idle(farm: FarmHere, actor: Actor, worker: WorkerId, body: Annotated[IdleWish, body_of(IdleWish)]) -> Changed:
+    """What is done when it is idle."""
+    return _changed(await farm.ask(SetIdlePolicy(worker, _policy(body), actor)))
+
+
+@router.delete("/{worker}/idle")
+async def idle_as_the_farm(farm: FarmHere, actor: Actor, worker: WorkerId) -> Changed:
+    """Let it have the farm's policy."""
+    return _changed(await farm.ask(SetIdlePolicy(worker, None, actor)))
+
+
+@farmwide.get("/idle")
+async def idle_default(farm: FarmHere) -> IdleView:
+    """What is done about idle workers that have no policy of their own."""
+    return await farm.views.idle_default()
+
+
+@farmwide.put("/idle", openapi_extra=accepts(IdleWish))
+async def set_idle_default(farm: FarmHere, actor: Actor, body: Annotated[IdleWish, body_of(IdleWish)]) -> Changed:
+    """What is to be done about them."""
+    return _changed(await farm.ask(SetIdleDefault(_policy(body), actor)))
+
+
+def _policy(wish: IdleWish) -> IdlePolicy:
+    return IdlePolicy(IdleAction(wish.action), wish.after_s)
+
+
+def _changed(done: Done) -> Changed:
     return Changed(count=done.count, continues=done.continues)
 
 
 @router.put("/{worker}/labels", openapi_extra=accepts(Labels))
 async def labels(farm: FarmHere, actor: Actor, worker: WorkerId, body: Annotated[Labels, body_of(Labels)]) -> Changed:
     """Approve exactly these labels."""
-    done = await farm.ask(LabelWorker(worker, tuple(dict.fromkeys(body.labels)), actor))
-    return Changed(count=done.count, continues=done.continues)
+    return _changed(await farm.ask(LabelWorker(worker, tuple(dict.fromkeys(body.labels)), actor)))
 
 
 @router.get("/{worker}/story")

@@ -1,11 +1,11 @@
-"""`farmhand workers`: list, show, ask for another state, label."""
+"""`farmhand workers`: list, show, label; what they can be asked for is in `worker_states`."""
 
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from coordinator.cli import worker_rules, worker_states
 from coordinator.cli.command import Session, command, fail, group
-from coordinator.cli.jobs import ReasonOption
 from coordinator.cli.output import Column, ago, say, show_facts, show_json, show_table, size, span, write
 from coordinator.cli.paging import LimitOption, show_pages
 from coordinator.cli.tasks import percent
@@ -17,17 +17,11 @@ Connection = Literal["online", "suspect", "lost", "offline"]
 ConnectionOption = Annotated[Connection | None, typer.Option("--connection", help="Only those that are this.")]
 QueueOption = Annotated[str | None, typer.Option("--queue", metavar="QUEUE", help="Only those that serve this queue.")]
 WorkerArgument = Annotated[str, typer.Argument(metavar="WORKER", show_default=False)]
-WorkersArgument = Annotated[list[str], typer.Argument(metavar="WORKER...", show_default=False)]
-NowOption = Annotated[bool, typer.Option("--now", help="At once: hand back what it runs, instead of finishing it.")]
-
-
-#: The duty that a worker has when it did what it was asked.
-_DONE: Final = {"awake": "awake", "asleep": "asleep", "drain": "draining"}
 
 
 def duty(worker: "WorkerView") -> str:
     """What it is willing to do, and what it is asked for and has not done yet."""
-    if worker.asked is None or _DONE.get(worker.asked.state.value) == worker.duty:
+    if worker.asked is None or worker_states.DUTIES.get(worker.asked.state.value) == worker.duty:
         return worker.duty
     return f"{worker.duty} -> {worker.asked.state.value}"
 
@@ -58,15 +52,14 @@ _HELD = [
 
 def add(app: typer.Typer) -> None:
     """Add the commands to *app*."""
-    workers = group(app, "workers", "Workers: list, show, drain, wake, sleep, restart, offline, label.")
+    workers = group(
+        app, "workers", "Workers: list, show, put to sleep, drain, test, restart, stop, quarantine, label, remove."
+    )
     command(workers, invoke_without_command=True)(list_)
     command(workers, "list")(list_)
     command(workers, "show")(show)
-    command(workers, "drain")(drain)
-    command(workers, "wake")(wake)
-    command(workers, "sleep")(sleep)
-    command(workers, "restart")(restart)
-    command(workers, "offline")(offline)
+    worker_states.add(workers)
+    worker_rules.add(workers)
     command(workers, "label")(label)
 
 
@@ -120,6 +113,9 @@ def _facts(worker: "WorkerDetail") -> None:
             ("connection", f"{worker.connection.value}, epoch {worker.epoch} began {ago(worker.online_at)}"),
             ("duty", worker.duty),
             ("asked", f"{asked.state.value} by {asked.by or '?'}: {asked.reason or 'no reason'}" if asked else None),
+            ("rests", worker.rests),
+            ("sleep", worker_rules.schedule_words(worker.sleep)),
+            ("idle", worker_rules.idle_words(worker.idle)),
             ("note", worker.reason),
             ("last seen", worker.last_seen_at),
             ("queues", worker.queues),
@@ -155,65 +151,6 @@ def _health(worker: "WorkerDetail") -> str | None:
 def _of(stats: dict[str, int], what: str) -> str | None:
     total = stats.get(f"{what}_total")
     return f"{size(stats.get(f'{what}_used', 0))} of {size(total)}" if total else None
-
-
-def _ask(session: Session, workers: list[str], state: str, *, now: bool, reason: str | None) -> None:
-    for worker in dict.fromkeys(workers):
-        done = session.farm.request_worker_state(worker, state, lazy=not now, reason=reason)
-        if session.json:
-            show_json({"what": f"worker {worker}", **done.model_dump()})
-        else:
-            say(
-                f"worker {worker}: asked for {state}" + (" at once" if now else "")
-                if done.count
-                else f"worker {worker}: {state} already"
-            )
-
-
-def drain(session: Session, workers: WorkersArgument, *, now: NowOption = False, reason: ReasonOption = None) -> None:
-    """Give workers no new tasks; they finish what they run.
-
-    Examples:
-      farmhand workers drain render-07 --reason "fan noise"
-      farmhand workers drain render-07 --now
-    """
-    _ask(session, workers, "drain", now=now, reason=reason)
-
-
-def wake(session: Session, workers: WorkersArgument, reason: ReasonOption = None) -> None:
-    """Let workers take tasks again.
-
-    Examples:
-      farmhand workers wake render-07
-    """
-    _ask(session, workers, "awake", now=False, reason=reason)
-
-
-def sleep(session: Session, workers: WorkersArgument, *, now: NowOption = False, reason: ReasonOption = None) -> None:
-    """Put workers to sleep: connected, without tasks.
-
-    Examples:
-      farmhand workers sleep render-07 render-08
-    """
-    _ask(session, workers, "asleep", now=now, reason=reason)
-
-
-def restart(session: Session, workers: WorkersArgument, *, now: NowOption = False, reason: ReasonOption = None) -> None:
-    """Start the agents of workers anew, when what they run has ended.
-
-    Examples:
-      farmhand workers restart render-07
-    """
-    _ask(session, workers, "restart", now=now, reason=reason)
-
-
-def offline(session: Session, workers: WorkersArgument, *, now: NowOption = False, reason: ReasonOption = None) -> None:
-    """Stop the agents of workers, when what they run has ended.
-
-    Examples:
-      farmhand workers offline render-07 --reason "to the workshop"
-    """
-    _ask(session, workers, "offline", now=now, reason=reason)
 
 
 def label(

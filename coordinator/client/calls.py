@@ -22,6 +22,7 @@ from schemas.views import (
     Changed,
     Entry,
     FarmInfo,
+    IdleView,
     JobDetail,
     JobView,
     JobWhy,
@@ -51,6 +52,7 @@ from schemas.views import (
 if TYPE_CHECKING:
     from schemas.job import JobSpec
     from schemas.template import ScheduleSpec, TemplateSpec, TemplateUse
+    from schemas.views import SleepSchedule
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -241,9 +243,47 @@ def worker(worker: str) -> Call[WorkerDetail]:
     return _get(f"workers/{_part(worker)}", WorkerDetail)
 
 
-def request_worker_state(worker: str, state: str, *, lazy: bool = True, reason: str | None = None) -> Call[Changed]:
-    """Ask a worker to be awake, asleep, drain, offline or restart: after what it holds (`lazy`), or at once."""
-    return _change(f"workers/{_part(worker)}/state", state=state, lazy=lazy, reason=reason)
+def request_worker_state(
+    worker: str,
+    state: str,
+    *,
+    lazy: bool = True,
+    reason: str | None = None,
+    within_s: float | None = None,
+    only_from: str | None = None,
+) -> Call[Changed]:
+    """Ask a worker to be awake, asleep, drain, testing, error, quarantined, offline or restart: after what it holds
+    (`lazy`; at once after `within_s` seconds), or at once. `only_from`: only if it has this duty or is asked for it."""
+    more: dict[str, Any] = {"within_s": within_s, "only_from": only_from}
+    said = {name: value for name, value in more.items() if value is not None}
+    return _change(f"workers/{_part(worker)}/state", state=state, lazy=lazy, reason=reason, **said)
+
+
+def remove_worker(worker: str, *, reason: str | None = None) -> Call[Changed]:
+    """Forget a worker that is gone."""
+    return _change(f"workers/{_part(worker)}", method="DELETE", reason=reason)
+
+
+def set_sleep_schedule(worker: str, schedule: "SleepSchedule | None") -> Call[Changed]:
+    """Let a worker sleep by this schedule from now on, or by none."""
+    path = f"workers/{_part(worker)}/sleep"
+    if schedule is None:
+        return _change(path, method="DELETE")
+    return Call("PUT", path, partial(_model, Changed), body=schedule.model_dump_json().encode())
+
+
+def set_idle_policy(worker: str | None, action: str | None, *, after_s: float = 1800.0) -> Call[Changed]:
+    """What is done (off, notify, stop) when a worker, or without a name each that has no policy of its own, is idle for
+    so long. Without an *action* the worker has the farm's policy."""
+    path = "idle" if worker is None else f"workers/{_part(worker)}/idle"
+    if action is None:
+        return _change(path, method="DELETE")
+    return _change(path, method="PUT", action=action, after_s=after_s)
+
+
+def idle_default() -> Call[IdleView]:
+    """What is done about idle workers that have no policy of their own."""
+    return _get("idle", IdleView)
 
 
 def label_worker(worker: str, labels: list[str]) -> Call[Changed]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from coordinator.domain.outcome import Refused
@@ -156,6 +156,15 @@ class Worker:
     requested_deadline_at: datetime | None = None
     #: What it was asked for before it was asked to go, and is asked for again when it is back.
     resume: dict[str, str | None] | None = None
+    #: Its newest lives, to notice two that take turns.
+    arrivals: list[dict[str, str]] = field(default_factory=list)
+    sleep_schedule: dict[str, Any] | None = None
+    sleep_next_at: datetime | None = None
+    #: None: the farm's policy.
+    idle_action: str | None = None
+    idle_after_s: float | None = None
+    idle_noted_at: datetime | None = None
+    idle_refused_at: datetime | None = None
     reason: str | None = None
 
 

@@ -126,7 +126,9 @@ def _beat(message: FromWorker, event: WorkerHeartbeat) -> Beat:
         seq=message.seq,
         stats=event.stats.model_dump(mode="json", exclude_none=True) if event.stats else None,
         open_sessions=event.open_sessions,
-        last_activity_at=event.last_activity_at,
+        inactive_s=max(0.0, (message.sent_at - event.last_activity_at).total_seconds())
+        if event.last_activity_at is not None
+        else None,
     )
 
 

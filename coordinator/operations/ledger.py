@@ -8,7 +8,7 @@ dirty, one statement per table.
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from coordinator.domain import attempt as attempts
@@ -16,6 +16,7 @@ from coordinator.domain import task as tasks
 from coordinator.domain.access import Token
 from coordinator.domain.attempt import Attempt, AttemptEvent, AttemptState, Ending
 from coordinator.domain.blocklist import Mark, MarkKey
+from coordinator.domain.idle import IdlePolicy, IdleRow
 from coordinator.domain.job import JOB_FINISHED, Job, state_of
 from coordinator.domain.outcome import Refused
 from coordinator.domain.task import Task, TaskEvent, TaskState
@@ -69,6 +70,10 @@ class Wanted:
     recurring: RecurringWanted = field(default_factory=RecurringWanted)
     #: Jobs of which the blocklists are needed.
     marks_of: set[int] = field(default_factory=set)
+    #: Workers with a schedule or a deadline that is due, those that may be idle, those gone for so long.
+    tending: bool = False
+    idle: bool = False
+    gone_for: timedelta | None = None
 
 
 class Accusation(NamedTuple):
@@ -157,10 +162,21 @@ class GroupRow:
     ready: int
 
 
+@dataclass(slots=True)
+class Tended:
+    """Workers about which something is due by time; those that are removed, and the policy that the farm is given."""
+
+    due: list[str] = field(default_factory=list)
+    idle: dict[str, IdleRow] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
+    removed: set[str] = field(default_factory=set)
+    idle_default: IdlePolicy | None = None
+
+
 class Ledger:
     """The rows of one transaction; `now` is the database's time at its start, after the lock was had."""
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime) -> None:  # noqa: PLR0915 - a line for each kind of row
         self.now = now
         self.workers: dict[str, Worker] = {}
         self.last_seen: dict[str, datetime] = {}
@@ -186,6 +202,7 @@ class Ledger:
         self.tokens: dict[str, Token] = {}
         self.recurring = Recurring()
         # what changed
+        self.tended = Tended()
         self.dirty_workers: set[str] = set()
         self.new_workers: set[str] = set()
         self.seen_workers: dict[str, int] = {}
@@ -218,6 +235,14 @@ class Ledger:
         self.suspects: set[str] = set()
         self.outgoing = Outgoing()
         self.counted: defaultdict[tuple[str, str], int] = defaultdict(int)
+
+    # --- workers -------------------------------------------------------------------------------------------
+
+    def forget_worker(self, name: str) -> None:
+        """Its row goes; should it come again in the same transaction, it is a new one."""
+        del self.workers[name]
+        self.dirty_workers.discard(name)
+        self.tended.removed.add(name)
 
     # --- tasks ---------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from coordinator.domain.idle import IdlePolicy
 from schemas.job import JobSpec
 from schemas.task import OutputFile
 from schemas.worker import RequestedState
@@ -131,6 +132,42 @@ class RequestWorkerState(Request[Changed]):
     reason: str | None = None
     within_s: float | None = None
     only_from: str | None = None
+
+
+@dataclass(frozen=True)
+class SetSleepSchedule(Request[Changed]):
+    """Let a worker sleep by this schedule (None: by none), as `{"zone", "asleep", "lazy", "within_s"}`; a range of
+    `asleep` is `{"days": ["mon", ...], "start": "22:00", "end": "06:00"}`."""
+
+    worker: str
+    schedule: Mapping[str, Any] | None
+    actor: str
+
+
+@dataclass(frozen=True)
+class SetIdlePolicy(Request[Changed]):
+    """What is done when this worker is idle (None: what the farm's policy says)."""
+
+    worker: str
+    policy: IdlePolicy | None
+    actor: str
+
+
+@dataclass(frozen=True)
+class SetIdleDefault(Request[Changed]):
+    """What is done about idle workers that have no policy of their own."""
+
+    policy: IdlePolicy
+    actor: str
+
+
+@dataclass(frozen=True)
+class RemoveWorker(Request[Changed]):
+    """Forget a worker that is gone."""
+
+    worker: str
+    actor: str
+    reason: str | None = None
 
 
 @dataclass(frozen=True)

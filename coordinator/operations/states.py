@@ -131,6 +131,9 @@ def refuse(ledger: Ledger, worker: Worker, refused: RequestedState, reason: str 
     if worker.requested_state != refused or EFFECTS[Asked(refused)].ends is not Ends.INSTANCE:
         return
     ledger.note_worker(f"worker.{refused}_refused", worker.id, detail={"reason": reason} if reason else None)
+    if worker.requested_source == Source.IDLE:
+        worker.idle_refused_at = ledger.now
+        ledger.counted["idle", "refused"] += 1
     forget(ledger, worker)
 
 

@@ -116,4 +116,5 @@ class Beat:
     seq: int
     stats: Mapping[str, Any] | None
     open_sessions: int
-    last_activity_at: datetime | None
+    #: How long before it the worker was last active; None when it does not say.
+    inactive_s: float | None

@@ -17,6 +17,7 @@ from coordinator.operations import (
     states,
     tasks,
     templates,
+    tending,
     workers,
 )
 from coordinator.operations.access import CreateToken, RevokeToken
@@ -30,10 +31,14 @@ from coordinator.operations.requests import (
     LabelWorker,
     NotFoundError,
     RecordOutput,
+    RemoveWorker,
     Request,
     RequestWorkerState,
     RequeueFailed,
     RequeueTasks,
+    SetIdleDefault,
+    SetIdlePolicy,
+    SetSleepSchedule,
     SubmitJob,
     UnblockWorkers,
 )
@@ -252,6 +257,18 @@ def _cancel_more(ledger: Ledger, event: CancelMore) -> Changed:
     return jobs.cancel_slice(ledger, event.job, "farmhand") if event.job in ledger.jobs else Changed(0)
 
 
+def _want_tend(wanted: Wanted, _: tending.Tend) -> None:
+    wanted.tending = True
+
+
+def _want_idle(wanted: Wanted, _: tending.TendIdle) -> None:
+    wanted.idle = True
+
+
+def _want_gone(wanted: Wanted, event: tending.RemoveGone) -> None:
+    wanted.gone_for = event.after
+
+
 def _nothing(_: Any, __: Any) -> None:
     return None
 
@@ -271,6 +288,13 @@ OPERATIONS: Final[Mapping[type, Operation]] = {
     UnblockWorkers: Operation(_want_unblock, blocklist.unblock_workers),
     CancelTasks: Operation(_want_tasks, tasks.cancel_tasks),
     RequeueTasks: Operation(_want_tasks, tasks.requeue_tasks),
+    tending.Tend: Operation(_want_tend, tending.tend),
+    tending.TendIdle: Operation(_want_idle, tending.tend_idle),
+    tending.RemoveGone: Operation(_want_gone, tending.remove_gone),
+    SetSleepSchedule: Operation(lambda wanted, r: wanted.holders.add(r.worker), tending.set_schedule),
+    SetIdlePolicy: Operation(lambda wanted, r: wanted.workers.add(r.worker), tending.set_idle_policy),
+    SetIdleDefault: Operation(_nothing, tending.set_idle_default),
+    RemoveWorker: Operation(lambda wanted, r: wanted.holders.add(r.worker), tending.remove),
     RequestWorkerState: Operation(lambda wanted, r: wanted.holders.add(r.worker), states.request_state),
     LabelWorker: Operation(lambda wanted, r: wanted.workers.add(r.worker), workers.label),
     LookAtParked: Operation(lambda wanted, r: wanted.parked.add(r.parked), lambda ledger, r: _parked(ledger, r.parked)),

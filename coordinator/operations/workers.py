@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from coordinator.domain import liveness
+from coordinator.domain.clones import MOST_ARRIVALS, Arrival, are_clones, arrived
 from coordinator.domain.outcome import Refused
 from coordinator.domain.reconcile import Difference, compare
 from coordinator.domain.worker import (
@@ -50,6 +51,7 @@ def online(ledger: Ledger, message: FromWorker, event: WorkerOnline) -> None:
         ledger.workers[worker.id] = worker
         ledger.held[worker.id] = {}
         ledger.new_workers.add(worker.id)
+        worker.arrivals = [Arrival(str(worker.instance), event.boot_id, ledger.now).stored()]
         ledger.note_worker("worker.online", worker.id, detail={"epoch": worker.epoch, "software": event.software})
     elif not continues(worker, message.instance):
         _new_epoch(ledger, worker, message, event)
@@ -95,6 +97,7 @@ def _new_epoch(ledger: Ledger, worker: Worker, message: FromWorker, event: Worke
     if worker.instance != message.instance:
         worker.instance = message.instance
         states.begin_instance(ledger, worker)
+        _notice_clones(ledger, worker, event.boot_id)
     for key, attempt in list(ledger.held[worker.id].items()):
         if key in listed:
             attempt.epoch = worker.epoch
@@ -103,6 +106,18 @@ def _new_epoch(ledger: Ledger, worker: Worker, message: FromWorker, event: Worke
         else:
             tasks.lose(ledger, attempt, "the worker came back without it")
     ledger.note_worker("worker.online", worker.id, detail={"epoch": worker.epoch, "software": event.software})
+
+
+def _notice_clones(ledger: Ledger, worker: Worker, boot_id: str) -> None:
+    """Two agents that take turns under one name get nothing more, until somebody has found out which is to stay."""
+    before = [Arrival.read(one) for one in worker.arrivals]
+    arrivals = arrived(before, Arrival(str(worker.instance), boot_id, ledger.now))
+    worker.arrivals = [one.stored() for one in arrivals[-MOST_ARRIVALS:]]
+    if are_clones(arrivals):
+        worker.arrivals = []
+        boots = sorted({one.boot_id for one in arrivals})
+        reason = f"two agents take turns under this name (started on {len(boots)} boots: {', '.join(boots)})"[:400]
+        states.quarantine(ledger, worker, by="farmhand", reason=reason, at_once=True)
 
 
 def _answer_holds(ledger: Ledger, worker: Worker, event: WorkerOnline) -> list[tuple[int, int]]:

@@ -50,7 +50,7 @@ class PostgresEar:
             [beat.seq for beat in beats],
             [as_json(beat.stats) for beat in beats],
             [beat.open_sessions for beat in beats],
-            [beat.last_activity_at for beat in beats],
+            [beat.inactive_s for beat in beats],
             self._sample,
         )
         names = [beat.worker for beat in beats]

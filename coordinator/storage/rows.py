@@ -78,7 +78,8 @@ def worker_values(one: Worker) -> tuple[Any, ...]:
         one.platform, one.kinds, one.queues, one.tags, one.labels, one.zone, one.slots, one.cpus, one.memory_mb,
         one.gpus, one.can_restart, one.requested_state, one.requested_lazy, one.requested_reason, one.requested_by,
         one.requested_instance, one.reason, one.requested_source, one.requested_at, one.requested_deadline_at,
-        one.resume, one.supervises,
+        one.resume, one.arrivals, one.sleep_schedule, one.sleep_next_at, one.idle_action, one.idle_after_s,
+        one.idle_noted_at, one.idle_refused_at, one.supervises,
     )  # fmt: skip
 
 

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import asyncpg
 
+from coordinator.domain.rest import rest_of
 from coordinator.domain.template import element_name
-from schemas.views import Amounts, Asked, Counts
+from schemas.views import Amounts, Asked, Counts, IdleView, SleepView
 
 _SECRET: Final = re.compile(r"token|secret|passw|credential|key", re.IGNORECASE)
 
@@ -72,6 +73,24 @@ def named(row: Row) -> dict[str, Any]:
     return values
 
 
+def worker_detail(row: Row) -> dict[str, Any]:
+    """The fields of a worker that is looked at, but what it holds."""
+    schedule = parsed(row["sleep_schedule"])
+    return {
+        **worker(row),
+        "instance": row["instance"],
+        "boot_id": row["boot_id"],
+        "platform": json.loads(row["platform"]),
+        "can_restart": row["can_restart"],
+        "stats": parsed(row["stats"]),
+        "open_sessions": row["open_sessions"],
+        "last_activity_at": row["last_activity_at"],
+        "rests": rest_of({**row, "sleep_schedule": schedule}).sentence or None,
+        "sleep": SleepView(schedule=schedule, next_at=row["sleep_next_at"]),
+        "idle": IdleView(action=row["idle_action"], after_s=row["idle_after_s"], own=row["idle_own"]),
+    }
+
+
 def worker(row: Row) -> dict[str, Any]:
     """The fields of a worker."""
     stats = parsed(row["stats"]) or {}
@@ -86,6 +105,8 @@ def worker(row: Row) -> dict[str, Any]:
             lazy=row["requested_lazy"],
             reason=row["requested_reason"],
             by=row["requested_by"],
+            source=row["requested_source"],
+            deadline_at=row["requested_deadline_at"],
         )
         if row["requested_state"]
         else None,

@@ -20,7 +20,7 @@ from coordinator.operations.jobs import SLICE, Draft, Growing, Grown
 from coordinator.operations.ledger import Dependent, Expired, GroupRow, Ledger, ParkedMessage, Wanted, Watched
 from coordinator.operations.ports import Delivery
 from coordinator.operations.store import Order
-from coordinator.storage import blocking, evidence, growing, recurring, rows, saving, tokens
+from coordinator.storage import blocking, evidence, growing, recurring, rows, saving, tending, tokens
 from coordinator.storage.queries import load
 
 LOAD: Final = load("load")
@@ -97,6 +97,7 @@ class PostgresTransaction:
 
     async def _load_by_time(self, wanted: Wanted) -> None:
         ledger = self._ledger
+        await tending.find(self._connection, ledger, wanted)
         if wanted.recurring:
             keys, jobs = await recurring.load_wanted(self._connection, ledger, wanted.recurring)
             wanted.keys |= keys

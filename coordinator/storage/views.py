@@ -25,6 +25,7 @@ from schemas.views import (
     CoordinatorView,
     Entry,
     HeldView,
+    IdleView,
     JobDetail,
     JobView,
     JobWhy,
@@ -242,20 +243,16 @@ class Views(Standing):
             now = await connection.fetchval(_SQL["now"])
             done = (await evidence.evidence(connection, [worker], now))[worker]
         return WorkerDetail(
-            **{
-                **shown.worker(row),
-                "health": health.score(done),
-                "failing_jobs": len(done.failed_s),
-                "instance": row["instance"],
-                "boot_id": row["boot_id"],
-                "platform": json.loads(row["platform"]),
-                "can_restart": row["can_restart"],
-                "stats": shown.parsed(row["stats"]),
-                "open_sessions": row["open_sessions"],
-                "last_activity_at": row["last_activity_at"],
-            },
+            **shown.worker_detail(row),
+            health=health.score(done),
+            failing_jobs=len(done.failed_s),
             held=[HeldView(**shown.named(attempt)) for attempt in held],
         )
+
+    async def idle_default(self) -> IdleView:
+        """What is done about idle workers that have no policy of their own."""
+        (row,) = await self._fetch("idle_default")
+        return IdleView(**row)
 
     async def queues(self) -> list[QueueView]:
         """The queues that somebody waits in, works in or serves."""

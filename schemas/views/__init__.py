@@ -27,6 +27,7 @@ from schemas.views.jobs import (
     WaitingClass,
     WaitingTasks,
 )
+from schemas.views.sleep import Day, SleepRange, SleepSchedule, SleepView
 from schemas.views.standing import (
     RunView,
     ScheduleDetail,
@@ -38,8 +39,18 @@ from schemas.views.standing import (
 )
 from schemas.views.statistics import ActivityReport, MetricView, Series, SeriesLine
 from schemas.views.why import JobWhy, NearView, ReasonView, StepView, TaskWhy
-from schemas.views.wishes import KeepWish, Labels, PriorityWish, Reason, RequeueJob, StateWish, TagsWish, Unblock
-from schemas.views.workers import Amounts, Asked, Connection, HeldView, QueueView, WorkerDetail, WorkerView
+from schemas.views.wishes import (
+    IdleWish,
+    KeepWish,
+    Labels,
+    PriorityWish,
+    Reason,
+    RequeueJob,
+    StateWish,
+    TagsWish,
+    Unblock,
+)
+from schemas.views.workers import Amounts, Asked, Connection, HeldView, IdleView, QueueView, WorkerDetail, WorkerView
 
 __all__ = [
     "FINISHED_JOB",
@@ -53,9 +64,12 @@ __all__ = [
     "Connection",
     "CoordinatorView",
     "Counts",
+    "Day",
     "Entry",
     "FarmInfo",
     "HeldView",
+    "IdleView",
+    "IdleWish",
     "JobDetail",
     "JobState",
     "JobView",
@@ -85,6 +99,9 @@ __all__ = [
     "ScheduleView",
     "Series",
     "SeriesLine",
+    "SleepRange",
+    "SleepSchedule",
+    "SleepView",
     "StateWish",
     "StepView",
     "StoredTemplate",

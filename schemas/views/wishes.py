@@ -1,11 +1,11 @@
 """What people ask for: the bodies of changes. A field that we do not know is a typing error."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from schemas.base import Strict, Text, Word, WorkerName
-from schemas.worker import RequestedState
+from schemas.worker import Duty, RequestedState
 
 
 class Reason(Strict):
@@ -28,10 +28,16 @@ class RequeueJob(Reason):
 
 
 class StateWish(Reason):
-    """The state that a worker is asked for: when what it holds has ended (`lazy`), or at once."""
+    """The state that a worker is asked for: when what it holds has ended (`lazy`), or at once.
+
+    What is lazy goes on at once after `within_s` seconds. With `only_from` it is refused unless the worker has this
+    duty or is asked for it.
+    """
 
     state: RequestedState
     lazy: bool = True
+    within_s: Annotated[float | None, Field(gt=0, le=30 * 24 * 3600)] = None
+    only_from: Duty | None = None
 
 
 class Labels(Strict):
@@ -59,3 +65,10 @@ class KeepWish(Reason):
     """Whether a job is never archived."""
 
     keep: bool = True
+
+
+class IdleWish(Strict):
+    """What is done about a worker that has had nothing to do for so many seconds."""
+
+    action: Literal["off", "notify", "stop"]
+    after_s: Annotated[float, Field(ge=1, le=30 * 24 * 3600)] = 1800

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from schemas.views.base import View
+from schemas.views.sleep import SleepView
 from schemas.worker import RequestedState
 
 
@@ -33,6 +34,16 @@ class Asked(View):
     lazy: bool
     reason: str | None
     by: str | None
+    source: str | None = None
+    deadline_at: datetime | None = None
+
+
+class IdleView(View):
+    """What is done about a worker that is idle for `after_s` seconds; `own`: its own policy, not the farm's."""
+
+    action: str
+    after_s: float
+    own: bool
 
 
 class WorkerView(View):
@@ -81,6 +92,7 @@ class WorkerDetail(WorkerView):
     """A worker with its machine, and the attempts it holds (at most 500).
 
     `health` is 1.0 when it fails nothing; it is lessened by the `failing_jobs` in which it failed what nobody else has.
+    `rests` says why it takes no work.
     """
 
     instance: str
@@ -92,6 +104,9 @@ class WorkerDetail(WorkerView):
     stats: dict[str, Any] | None
     open_sessions: int
     last_activity_at: datetime | None
+    rests: str | None = None
+    sleep: SleepView = SleepView(schedule=None, next_at=None)
+    idle: IdleView | None = None
     held: list[HeldView]
 
 

@@ -25,6 +25,7 @@ from coordinator.operations.ledger import Ledger
 from coordinator.operations.ports import Delivery
 from coordinator.operations.replay import Desk
 from coordinator.operations.table import JudgeSilence, Sweep
+from coordinator.operations.tending import Tend, TendIdle
 from coordinator.operations.workers import Silence
 from coordinator.operations.writer import Writer
 from coordinator.storage.ear import PostgresEar
@@ -86,6 +87,7 @@ class Machine:
         self._held: dict[tuple[int, int], AssignedAttempt] = {}
         self._lives = 0
         self._seq = 0
+        self._active_at = world.now
 
     @property
     def instance(self) -> UUID:
@@ -97,6 +99,7 @@ class Machine:
         self.alive, self.duty = True, Duty.AWAKE
         self._lives += 1
         self._seq = self.epoch = 0
+        self._active_at = self._world.now
         self._held.clear()
         self._join()
 
@@ -112,8 +115,13 @@ class Machine:
         self.alive = False
 
     def beat(self) -> None:
-        """Say what it holds."""
-        self._say(WorkerHeartbeat(duty=self.duty, holds=self._holds(), queues=self._online["queues"]), "hb")
+        """Say what it holds, and when it last held something."""
+        if self._held:
+            self._active_at = self._world.now
+        beat = WorkerHeartbeat(
+            duty=self.duty, holds=self._holds(), queues=self._online["queues"], last_activity_at=self._active_at
+        )
+        self._say(beat, "hb")
 
     def hear(self, command: Message) -> None:
         """Do what the coordinator says."""
@@ -160,7 +168,13 @@ class Machine:
         )
 
     def _obey(self, request: RequestState) -> None:
+        if not request.lazy:
+            held, self._held = self._held, {}
+            for task, attempt in held:
+                self._say(TaskFinished(task=task, attempt=attempt, outcome=Outcome.INTERRUPTED))
         match request.state:
+            case RequestedState.OFFLINE | RequestedState.RESTART if request.if_idle and self._held:
+                self._say(WorkerStateChanged(duty=self.duty, reason="busy", refused=request.state))
             case RequestedState.OFFLINE:
                 self.stop("as requested")
             case RequestedState.RESTART:
@@ -289,6 +303,8 @@ class World:
         await self._ear.alive("simulated", interrupted=False)
         self._inbox.post(Sweep())
         self._inbox.post(JudgeSilence(PATIENCE))
+        self._inbox.post(Tend())
+        self._inbox.post(TendIdle())
         await self._apply()
 
     async def _ask(self, answer: Awaitable[Any]) -> None:

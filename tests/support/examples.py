@@ -18,6 +18,8 @@ from typing import Final
 _BLOCK: Final = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FARM: Final = re.compile(r"^<!-- farm: (.*) -->$", re.MULTILINE)
 _KEEPING: Final = re.compile(r"(\w+)=\$\((.*)\)")
+#: What the farm beside the command logs meanwhile.
+_LOGGED: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[")
 _EXIT: Final = re.compile(r"\s+# exit (\d+)$")
 
 
@@ -41,7 +43,8 @@ class Typed:
             .replace("\n<any>", r"(?:\n[^\n]*)*")
             .replace("<any>", r"(?:[^\n]*\n)*[^\n]*")
         )
-        lines = "\n".join(" ".join(line.split()) for line in output.strip().splitlines())
+        said = (line for line in output.strip().splitlines() if not _LOGGED.match(line))
+        lines = "\n".join(" ".join(line.split()) for line in said)
         if re.fullmatch(pattern, lines):
             return None
         return f"`{shlex.join(self.words)}` is shown to print\n" + "\n".join(self.shown) + f"\nbut prints\n{lines}"

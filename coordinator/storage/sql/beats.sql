@@ -1,13 +1,15 @@
 -- name: beat
 -- Heartbeats take no lock: they write liveness, and only forward; and of one in $7 or so of each worker a sample.
+-- What a worker says of its last activity is taken as so many seconds ago: its clock may be wrong.
 WITH clock AS MATERIALIZED (SELECT farm_now() AS now),
 beat AS (
     UPDATE worker_liveness l
        SET last_seen_at = c.now, last_seq = b.seq, stats = coalesce(b.stats::jsonb, l.stats),
-           open_sessions = b.open_sessions, last_activity_at = coalesce(b.last_activity_at, l.last_activity_at),
+           open_sessions = b.open_sessions,
+           last_activity_at = greatest(l.last_activity_at, c.now - make_interval(secs => b.inactive_s)),
            sampled_at = CASE WHEN l.sampled_at <= c.now - $7::interval THEN c.now ELSE l.sampled_at END
-      FROM clock c, unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::timestamptz[])
-           AS b(worker_id, epoch, seq, stats, open_sessions, last_activity_at)
+      FROM clock c, unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::double precision[])
+           AS b(worker_id, epoch, seq, stats, open_sessions, inactive_s)
      WHERE l.worker_id = b.worker_id AND l.epoch = b.epoch AND l.last_seq < b.seq
     RETURNING l.worker_id, c.now, l.sampled_at = c.now AS sampled, CASE WHEN b.stats IS NOT NULL THEN l.stats END AS stats)
 INSERT INTO samples

@@ -81,6 +81,12 @@ SELECT w.id AS worker, sum(c.slots) AS slots, w.slots AS slots_of, sum(c.cpus) A
  GROUP BY w.id
 HAVING sum(c.slots) > w.slots OR sum(c.cpus) > w.cpus + 1e-6 OR sum(c.memory_mb) > w.memory_mb OR sum(c.gpus) > w.gpus;
 
+-- name: schedules_and_deadlines_are_followed
+-- Both are looked at each second; two minutes without it means that nobody does.
+SELECT id AS worker, sleep_next_at, requested_deadline_at
+  FROM workers
+ WHERE sleep_next_at < farm_now() - interval '2 minutes' OR requested_deadline_at < farm_now() - interval '2 minutes';
+
 -- name: unmet_counts_dependencies
 SELECT t.id AS task, t.unmet, count(*) FILTER (WHERE NOT met) AS counted
   FROM tasks t

@@ -82,9 +82,10 @@ UPDATE groups g SET ready = u.ready FROM unnest($1::bigint[], $2::integer[]) AS 
 INSERT INTO workers (id, protocol, connection, duty, epoch, instance, boot_id, software, platform, kinds, queues, tags,
                      labels, zone, slots, cpus, memory_mb, gpus, can_restart, requested_state, requested_lazy,
                      requested_reason, requested_by, requested_instance, reason, requested_source, requested_at,
-                     requested_deadline_at, resume, supervises, online_at, changed_at)
+                     requested_deadline_at, resume, arrivals, sleep_schedule, sleep_next_at, idle_action, idle_after_s,
+                     idle_noted_at, idle_refused_at, supervises, online_at, changed_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-        $25, $26, $27, $28, $29, $30, $31, $31)
+        $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $38)
 ON CONFLICT (id) DO UPDATE
    SET protocol = excluded.protocol, connection = excluded.connection, duty = excluded.duty, epoch = excluded.epoch,
        instance = excluded.instance, boot_id = excluded.boot_id, software = excluded.software,
@@ -95,7 +96,11 @@ ON CONFLICT (id) DO UPDATE
        requested_reason = excluded.requested_reason, requested_by = excluded.requested_by,
        requested_instance = excluded.requested_instance, reason = excluded.reason,
        requested_source = excluded.requested_source, requested_at = excluded.requested_at,
-       requested_deadline_at = excluded.requested_deadline_at, resume = excluded.resume, supervises = excluded.supervises,
+       requested_deadline_at = excluded.requested_deadline_at, resume = excluded.resume, arrivals = excluded.arrivals,
+       sleep_schedule = excluded.sleep_schedule, sleep_next_at = excluded.sleep_next_at,
+       idle_action = excluded.idle_action, idle_after_s = excluded.idle_after_s,
+       idle_noted_at = excluded.idle_noted_at, idle_refused_at = excluded.idle_refused_at,
+       supervises = excluded.supervises,
        online_at = CASE WHEN workers.epoch = excluded.epoch THEN workers.online_at ELSE excluded.online_at END,
        changed_at = excluded.changed_at;
 

@@ -328,3 +328,66 @@ def test_what_is_handed_back_is_not_taken_up_again_when_it_is_assigned_once_more
 
     assert (plan.taken, plan.sends) == ([], [])
     assert [(held.task, held.phase) for held in machine.holds()] == [(1, Phase.RECEIVED)]
+
+
+def test_a_worker_that_is_tested_takes_what_it_is_given_and_one_that_is_out_of_order_or_quarantined_does_not() -> None:
+    for state, duty, takes in (
+        (RequestedState.TESTING, Duty.TESTING, True),
+        (RequestedState.ERROR, Duty.ERROR, False),
+        (RequestedState.QUARANTINED, Duty.QUARANTINED, False),
+    ):
+        machine = a_machine()
+        machine.on_request(RequestState(state=state, reason="why"))
+        assert [change.duty for change in machine.take_plan().announces] == [duty]
+        plan = assign(machine, 1)
+        assert bool(plan.runs) is takes
+        assert [report_of(work).outcome for work in plan.reported] == ([] if takes else [Outcome.INTERRUPTED])
+
+
+def test_what_was_asked_for_outlives_trouble_with_the_journal() -> None:
+    machine = a_machine()
+    machine.on_request(RequestState(state=RequestedState.ERROR, reason="disk"))
+    machine.on_journal_failed([], "full")
+    machine.on_journal_healed()
+    assert machine.duty is Duty.ERROR, "an operator said so"
+    machine.on_request(RequestState(state=RequestedState.TESTING))
+    machine.on_journal_failed([], "full")
+    assert machine.duty is Duty.ERROR
+    machine.on_journal_healed()
+    assert machine.take_plan().announces[-1].duty is Duty.TESTING
+
+
+def test_a_question_is_refused_by_who_is_busy_and_leaves_who_is_not() -> None:
+    machine = a_machine()
+    assign(machine, 1)
+    question = RequestState(state=RequestedState.OFFLINE, if_idle=True, reason="idle for 30 minutes")
+    machine.on_request(question)
+    (said,) = machine.take_plan().announces
+    assert (said.duty, said.refused, said.reason) == (Duty.AWAKE, RequestedState.OFFLINE, "it is busy: it holds 1")
+    assert not machine.leaving
+    machine.on_ended(completed(1))
+    machine.on_verdicts([Judged(task=1, attempt=1, verdict=Verdict.ACCEPTED)])
+    machine.on_request(question)
+    assert machine.leaving
+
+
+def test_a_goodbye_says_what_the_worker_was_willing_to_do_before() -> None:
+    machine = a_machine()
+    machine.on_request(RequestState(state=RequestedState.DRAIN))
+    machine.leave("SIGTERM received", 0)
+    goodbye = machine.take_plan().goodbye
+    assert goodbye is not None
+    assert goodbye.duty is Duty.DRAINING
+    machine = a_machine()
+    machine.leave("SIGTERM received", 0)
+    goodbye = machine.take_plan().goodbye
+    assert goodbye is not None
+    assert goodbye.duty is Duty.AWAKE, "not draining: that it does only on its way out"
+
+
+def test_a_restart_that_nobody_would_follow_is_refused_once() -> None:
+    machine = a_machine()
+    machine.on_request(RequestState(state=RequestedState.RESTART))
+    (said,) = machine.take_plan().announces
+    assert said.refused is RequestedState.RESTART
+    assert not machine.leaving
