@@ -11,12 +11,14 @@ from coordinator.api.roles import BELOW, needed
 from schemas.job import JobSpec
 from schemas.template import ScheduleSpec, TemplateSpec, TemplateUse
 from schemas.views import (
+    IdleWish,
     KeepWish,
     Labels,
     PriorityWish,
     Problem,
     Reason,
     RequeueJob,
+    SleepSchedule,
     StateWish,
     TagsWish,
     TokenWish,
@@ -37,8 +39,8 @@ def document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         made = get_openapi(title=app.title, version=app.version, routes=app.routes)
         models = (
-            *(JobSpec, KeepWish, Labels, PriorityWish, TagsWish),
-            *(Problem, Reason, RequeueJob, ScheduleSpec, StateWish),
+            *(IdleWish, JobSpec, KeepWish, Labels, PriorityWish, TagsWish),
+            *(Problem, Reason, RequeueJob, ScheduleSpec, SleepSchedule, StateWish),
             *(TemplateSpec, TemplateUse, TokenWish, Unblock),
         )
         _, ours = models_json_schema([(model, "validation") for model in models], ref_template=_REF)

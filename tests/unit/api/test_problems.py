@@ -32,9 +32,9 @@ async def test_nothing_is_at_an_unknown_path(http: httpx.AsyncClient) -> None:
 
 
 async def test_a_wrong_method_names_the_right_one(http: httpx.AsyncClient) -> None:
-    answer = await http.delete("/api/v1/workers/node-1")
+    answer = await http.delete("/api/v1/tasks/1")
 
-    assert problem(answer) == (405, "DELETE is not possible at /api/v1/workers/node-1; GET is", None)
+    assert problem(answer) == (405, "DELETE is not possible at /api/v1/tasks/1; GET is", None)
     assert answer.headers["allow"] == "GET"
 
 
