@@ -17,6 +17,7 @@ from typing import Final
 
 from worker_agent.plan import Ref
 
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 #: Seconds between SIGTERM and the end of the lease, at most; SIGKILL comes in the middle of them.
 KILL_GRACE_S: Final = 5.0
 #: The part of a lease that this may be, when the lease is short.
@@ -31,8 +32,8 @@ def supported() -> bool:
 
 
 def boottime() -> float:
-    """Seconds on the clock that counts sleep too."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    """Seconds on the clock that counts sleep too (where there is none, nothing is supervised)."""
+    return time.clock_gettime(_CLOCK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,3 +189,19 @@ async def test_only_a_worker_that_can_supervise_all_its_commands_gets_it(farm: F
         await able.online()
 
         assert (await able.assigned()).exclusive
+
+
+async def test_leases_are_as_long_as_a_large_farm_needs(farm: Farm) -> None:
+    async with a_worker(farm, "node-1") as worker:
+        await worker.online()
+        await farm.rows(
+            "INSERT INTO workers (id, connection, duty, epoch, instance, slots) "
+            "SELECT 'far-' || n, 'online', 'awake', 1, gen_random_uuid(), 1 FROM generate_series(1, 2999) AS n"
+        )
+        lease_s = 30.0
+        while lease_s == 30:  # until the farm has been counted again
+            await worker.beat()
+            if worker.seq % 3 == 0:
+                lease_s = (await worker.hear(lambda one: one.type == "beat_ack")).lease_s
+
+        assert lease_s == 3 * 3000 / 200  # three intervals, of which all workers together fill 200 a second

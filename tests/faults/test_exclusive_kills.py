@@ -1,0 +1,54 @@
+"""SIGKILL of a coordinator and of an agent while an exclusive task runs, with a real farm's leases: no overlap."""
+
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from coordinator.local.farm import LocalFarm
+from coordinator.local.plan import Plan
+from coordinator.storage.invariants import violations
+from schemas.job import JobSpec
+from tests.faults.test_kills import three_seconds, until
+from tests.support import ticks
+
+pytestmark = [pytest.mark.faults, pytest.mark.extensive, pytest.mark.timeout(300)]
+
+RUNS = "SELECT count(*) > 0 FROM attempts WHERE attempt = {} AND done = 1"
+
+
+def exclusive(book: Path, enough: Path) -> JobSpec:
+    argv = ticks.argv("run", book, enough)
+    command = {"name": "exec", "parameters": {"argv": argv}}
+    task = {"name": "only", "kind": "exec", "exclusive": True, "commands": [command]}
+    return JobSpec.model_validate({"name": "exclusive", "tasks": [task]})
+
+
+async def holder(farm: LocalFarm) -> str:
+    connection = await asyncpg.connect(farm.services.database_url)
+    try:
+        return str(await connection.fetchval("SELECT worker_id FROM attempts WHERE state = 'running'"))
+    finally:
+        await connection.close()
+
+
+async def test_a_coordinator_and_then_the_agent_are_killed(tmp_path: Path) -> None:
+    book, enough = tmp_path / "book", tmp_path / "enough"
+    async with LocalFarm(Plan(agents=2)) as farm:
+        async with farm.client() as client:
+            await client.submit(exclusive(book, enough))
+        await until(farm, RUNS.format(1))
+        farm.kill("coordinator-1")
+        await three_seconds()
+        await farm.restart("coordinator-1")
+        await until(farm, "SELECT until > farm_now() + interval '20 s' FROM leases")
+        assert len(ticks.runs(book)) == 1, "a short absence interrupts nothing"
+
+        farm.kill(await holder(farm), with_tasks=False)
+
+        await until(farm, RUNS.format(2), within_s=120)
+        enough.touch()
+        await until(farm, "SELECT state = 'completed' FROM jobs")
+        assert len(ticks.runs(book)) == 2
+        assert ticks.overlaps(book) == []
+        assert await violations(farm.services.database_url) == []
