@@ -33,6 +33,7 @@ class Standing:
     worker: str | None = None
     since: datetime | None = None
     leased_until: datetime | None = None
+    reason: str | None = None  # why it waits, as it was written down
 
 
 def own_reasons(at: Standing) -> Iterator[Found]:
@@ -62,6 +63,7 @@ def _holder(at: Standing) -> dict[str, object]:
 def _time(at: Standing, reason: Reason) -> Found:
     seconds = max(0, round((at.not_before - at.now).total_seconds())) if at.not_before else 0
     facts = {"task": at.task, "seconds": seconds, "failures": Count(at.ends), "worker": at.worker}
+    facts["because"] = f" ({at.reason})" if at.reason else ""
     return Found(reason, facts)
 
 

@@ -136,7 +136,7 @@ LINES: Final[Mapping[Reason, Line]] = {
         "Waits until the outputs of task {need} ({name}) are at their published path.",
         "farmhand tasks show {need}",
     ),
-    _R.BACKOFF: Line(_K.SELF, _W.NOBODY, "Failed {failures:time}; tries again in {seconds} s."),
+    _R.BACKOFF: Line(_K.SELF, _W.NOBODY, "Failed {failures:time}; tries again in {seconds} s{because}."),
     _R.NOT_BEFORE: Line(_K.SELF, _W.SUBMITTER, "Starts in {seconds} s."),
     _R.LEASED: Line(
         _K.SELF,

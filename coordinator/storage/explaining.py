@@ -180,6 +180,7 @@ async def _standing(farm: Snapshot, row: asyncpg.Record, state: TaskState) -> St
         row["worker"],
         row["since"],
         row["leased_until"],
+        row["reason"],
     )
 
 

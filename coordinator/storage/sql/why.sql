@@ -1,7 +1,7 @@
 -- name: task
 SELECT t.id AS task, t.job_id AS job, s.name, s.is_array, t.id - s.first_task AS index,
        CASE WHEN position('{{' IN s.name) > 0 THEN s.array_values -> (t.id - s.first_task)::integer END::text AS value,
-       t.group_id, g.class_id, t.state, t.unmet, t.not_before, t.failures + t.shortages AS ends, t.failed_on,
+       t.group_id, g.class_id, t.state, t.unmet, t.not_before, t.failures + t.shortages AS ends, t.failed_on, t.reason,
        coalesce(l.worker_id, a.worker_id) AS worker,
        CASE t.state WHEN 'running' THEN a.started_at ELSE a.assigned_at END AS since, l.free_at AS leased_until
   FROM tasks t

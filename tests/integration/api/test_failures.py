@@ -61,3 +61,37 @@ async def test_a_workers_health_is_told_by_jobs_and_fades_with_time(rows: Rows, 
 
     assert (sick.failing_jobs, round(sick.health, 2)) == (2, round(2 / 3.5, 2))
     assert (well.failing_jobs, well.health) == (0, 1.0)
+
+
+async def test_why_names_the_workers_that_are_blocked_and_how_to_unblock_them(
+    rows: Rows, client: AsyncFarmhandClient
+) -> None:
+    for name in ("node-1", "node-2", "node-3"):
+        await rows.worker(name, slots=1)
+    await rows.execute("UPDATE workers SET duty = 'quarantined' WHERE id = 'node-3'")
+    job = await rows.job(blocklisted=1)
+    waiting, running = await rows.tasks(job, ["ready", "running"])
+    await rows.attempt(running, "node-2")
+    await _mark(rows, job, "node-1", 3)
+
+    found = await client.why_task(waiting)
+
+    reasons = {one.code: (one.sentence, one.remedy) for one in found.reasons}
+    assert set(reasons) == {"quarantined", "blocked", "busy"}
+    assert reasons["blocked"] == (
+        f"1 worker (node-1) is blocked: too many tasks of this kind in job {job} failed there.",
+        f"farmhand jobs unblock {job} node-1",
+    )
+    assert reasons["quarantined"][1] == "farmhand workers wake node-3"
+
+
+async def test_why_tells_until_when_a_failed_task_waits(rows: Rows, client: AsyncFarmhandClient) -> None:
+    (task,) = await rows.tasks(await rows.job(), ["scheduled"])
+    await rows.execute("UPDATE tasks SET reason = 'retry 1 of 3: exit code 11', not_before = farm_now() + '40 s'")
+
+    found = await client.why_task(task)
+
+    assert found.main.code == "backoff"
+    assert found.main.sentence in [
+        f"Failed 1 time; tries again in {seconds} s (retry 1 of 3: exit code 11)." for seconds in range(30, 41)
+    ]
