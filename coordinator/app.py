@@ -112,7 +112,7 @@ class Coordinator:
     async def _work(self, broker: Broker, ear: PostgresEar, store: PostgresStore, reading: Pool, pool: Pool) -> None:
         settings, inbox, courier = self.settings, self.inbox, broker.courier
         shared = urlsplit(settings.amqp_url).username if settings.identity is Identity.SHARED else None
-        identities = Identities(shared)
+        identities = Identities(shared, self.telemetry.unknown_events.inc)
         receiver = Receiver(inbox, identities, courier)
         beats = Gatherer(Heartbeats(ear, inbox, identities, courier, lambda: writer.lease_s).handle)
         logs = Gatherer(Logs(ear, inbox, identities).handle)

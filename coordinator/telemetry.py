@@ -60,6 +60,9 @@ class Telemetry:
         )
         self.verdicts = Counter("farmhand_verdicts", "Verdicts sent.", ["verdict"], registry=registry)
         self.events = Counter("farmhand_events", "Events from workers.", ["type", "result"], registry=registry)
+        self.unknown_events = Counter(
+            "farmhand_unknown_events", "Events of a type that this release does not know, left out.", registry=registry
+        )
         self.batch_messages = Histogram(
             "farmhand_batch_messages", "Messages in one transaction.", ["queue"], buckets=_SIZES, registry=registry
         )

@@ -9,18 +9,14 @@ from coordinator.operations.ledger import Parking
 from coordinator.operations.ports import Courier, Delivery
 from coordinator.operations.requests import RefusedError, SubmitJob, Submitted, UnavailableError
 from schemas.base import UndecodableError, decode
-from schemas.catalog import refuse_misplaced
-from schemas.envelope import FromSubmitter, SubmitReply, decode_from_worker
+from schemas.envelope import FromSubmitter, SubmitReply
 
 Decoder = Callable[[Delivery, Identities, Courier], list[Item]]
 
 
 def from_worker(delivery: Delivery, identities: Identities, _: Courier) -> list[Item]:
     """Events of one worker: one item, so that they are applied together and in order."""
-    message, _unknown = decode_from_worker(delivery.body)
-    identities.check(delivery, message.worker, worker=True)
-    refuse_misplaced(delivery.queue, message)
-    return [Item(message, delivery=delivery)]
+    return [Item(identities.read(delivery), delivery=delivery)]
 
 
 def from_submitter(delivery: Delivery, identities: Identities, courier: Courier) -> list[Item]:

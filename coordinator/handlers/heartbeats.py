@@ -14,8 +14,7 @@ from coordinator.operations.ports import Courier, Delivery
 from coordinator.operations.store import Beat
 from coordinator.operations.workers import is_current, runs
 from schemas.base import UndecodableError
-from schemas.catalog import refuse_misplaced
-from schemas.envelope import FromWorker, decode_from_worker
+from schemas.envelope import FromWorker
 from schemas.task import AttemptRef, Phase
 from schemas.topology import is_canary
 from schemas.worker import BeatAck, WorkerHeartbeat
@@ -104,9 +103,7 @@ class Heartbeats:
                 readable.append(delivery)
                 continue
             try:
-                message, _unknown = decode_from_worker(delivery.body)
-                self._identities.check(delivery, message.worker, worker=True)
-                refuse_misplaced(delivery.queue, message)
+                message = self._identities.read(delivery)
             except UndecodableError as error:
                 self._inbox.put([parked(delivery, error)])
                 continue

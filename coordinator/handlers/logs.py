@@ -9,8 +9,6 @@ from coordinator.operations.inbox import Inbox
 from coordinator.operations.ports import Delivery
 from coordinator.operations.store import LogChunk
 from schemas.base import UndecodableError
-from schemas.catalog import refuse_misplaced
-from schemas.envelope import decode_from_worker
 from schemas.task import TaskLog
 
 
@@ -35,9 +33,7 @@ class Logs:
         readable = []
         for delivery in deliveries:
             try:
-                message, _unknown = decode_from_worker(delivery.body)
-                self._identities.check(delivery, message.worker, worker=True)
-                refuse_misplaced(delivery.queue, message)
+                message = self._identities.read(delivery)
             except UndecodableError as error:
                 self._inbox.put([parked(delivery, error)])
                 continue
