@@ -61,16 +61,14 @@ def sketch_key(value: float) -> int:
     return NOUGHT if value < SMALLEST else math.ceil(math.log(min(value, 1e18)) / math.log(GROWTH))
 
 
-def percentile(keys: Sequence[int], tallies: Sequence[int], share: float, *, low: float, high: float) -> float:
-    """The value that *share* (0 to 1) of the values counted in a sketch do not exceed: at most 1 % off, never outside
-    of *low* to *high*, which are the least and the greatest of them."""
+def percentile(keys: Sequence[int], tallies: Sequence[int], share: float) -> float:
+    """The value that *share* (0 to 1) of the values counted in a sketch do not exceed: at most 1 % off."""
     rank = max(math.ceil(share * sum(tallies)), 1)
     seen = 0
     for key, tally in zip(keys, tallies, strict=True):
         seen += tally
         if seen >= rank:
-            middle = 0.0 if key == NOUGHT else 2 * GROWTH**key / (GROWTH + 1)
-            return min(max(middle, low), high)
+            return 0.0 if key == NOUGHT else 2 * GROWTH**key / (GROWTH + 1)
     raise ValueError("the sketch is empty")
 
 

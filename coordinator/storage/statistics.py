@@ -1,8 +1,9 @@
 """Time series as they are read: from the coarsest level that fits, and samples for what is not rolled up yet."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 
@@ -16,7 +17,8 @@ _SQL: Final = load("statistics")
 #: Percentiles of a span no longer than this are of the samples themselves, where they are kept.
 _EXACT: Final = timedelta(hours=2)
 
-Key = tuple[str | None, int | None]
+#: (worker, interval) -> percentiles.
+Shares: TypeAlias = dict[tuple[str | None, datetime], Sequence[float]]
 
 
 class Statistics(Reader):
@@ -67,10 +69,9 @@ class Statistics(Reader):
             exact = all(part.level is None for part in parts) or (
                 span.until - span.since <= _EXACT and span.since > levels["now"] - self._kept
             )
-            shares = {}
+            shares: Shares = {}
             if percentiles:
-                get = self._exact if exact else self._sketched
-                shares = await get(connection, asked, span, rows, percentiles)
+                shares = await self._shares(connection, asked, span, percentiles, exact=exact)
         return Series(
             metric=metric,
             unit=METRICS[metric].unit if metric in METRICS else "",
@@ -99,34 +100,45 @@ class Statistics(Reader):
             active=[found[at]["active"] if at in found else 0 for at in starts],
         )
 
-    async def _exact(
+    async def _shares(
         self,
         connection: Connection,
         asked: tuple[Any, ...],
         span: Span,
-        _rows: Sequence[asyncpg.Record],
         percentiles: Sequence[float],
-    ) -> dict[tuple[str | None, datetime], list[float]]:
+        *,
+        exact: bool,
+    ) -> Shares:
+        """The percentiles of each line and interval."""
         *_, metric, interval, workers, by_worker = asked
-        found = await connection.fetch(
-            _SQL["percentiles"], span.since, span.until, metric, interval, workers, by_worker, list(percentiles)
-        )
-        return {(row["worker"], row["at"]): row["values"] for row in found}
+        if exact:
+            found = await connection.fetch(
+                _SQL["percentiles"], span.since, span.until, metric, interval, workers, by_worker, list(percentiles)
+            )
+            return {(row["worker"], row["at"]): row["values"] for row in found}
+        sketches = await connection.fetch(_SQL["sketches"], *asked)
+        # There may be a million counts to add up: not between two heartbeats.
+        return await asyncio.to_thread(_merged, sketches, percentiles)
 
-    async def _sketched(
-        self,
-        connection: Connection,
-        asked: tuple[Any, ...],
-        _span: Span,
-        rows: Sequence[asyncpg.Record],
-        percentiles: Sequence[float],
-    ) -> dict[tuple[str | None, datetime], list[float]]:
-        ends = {(row["worker"], row["at"]): (row["min"], row["max"]) for row in rows}
-        found = {}
-        for row in await connection.fetch(_SQL["sketches"], *asked):
-            low, high = ends[key := (row["worker"], row["at"])]
-            found[key] = [percentile(row["keys"], row["tallies"], share, low=low, high=high) for share in percentiles]
-        return found
+
+def _merged(sketches: Sequence[asyncpg.Record], percentiles: Sequence[float]) -> Shares:
+    """The percentiles of sketches, those of one line and interval added up."""
+    alone: dict[tuple[str | None, datetime], tuple[Sequence[int], Sequence[int]]] = {}
+    added: dict[tuple[str | None, datetime], dict[int, int]] = {}
+    for worker, at, keys, tallies in sketches:
+        key = worker, at
+        if key not in alone:
+            alone[key] = keys, tallies
+            continue
+        sums = added.get(key)
+        if sums is None:
+            sums = added[key] = dict(zip(*alone[key], strict=True))
+        for bucket, tally in zip(keys, tallies, strict=True):
+            sums[bucket] = sums.get(bucket, 0) + tally
+    for key, sums in added.items():
+        ordered = sorted(sums.items())
+        alone[key] = [bucket for bucket, _ in ordered], [tally for _, tally in ordered]
+    return {key: [percentile(*one, share) for share in percentiles] for key, one in alone.items()}
 
 
 def _windows(parts: Sequence[Piece]) -> tuple[list[str], list[datetime], list[datetime], datetime, datetime]:
@@ -143,29 +155,18 @@ def _windows(parts: Sequence[Piece]) -> tuple[list[str], list[datetime], list[da
     )
 
 
-def _lines(
-    rows: Sequence[asyncpg.Record],
-    shares: Mapping[tuple[str | None, datetime], Sequence[float]],
-    percentiles: Sequence[float],
-) -> list[SeriesLine]:
-    lines: dict[Key, dict[str, Any]] = {}
+def _lines(rows: Sequence[asyncpg.Record], shares: Shares, percentiles: Sequence[float]) -> list[SeriesLine]:
     names = [f"p{share * 100:g}" for share in percentiles]
-    for worker, variant, at, count, low, high, total in rows:
-        line = lines.get((worker, variant))
-        if line is None:
-            columns: dict[str, list[Any]] = {name: [] for name in ("at", "count", "min", "max", "mean", *names)}
-            line = lines[worker, variant] = columns
-        line["at"].append(at)
-        line["count"].append(count)
-        line["min"].append(low)
-        line["max"].append(high)
-        line["mean"].append(total / count)
-        for name, value in zip(names, shares[worker, at] if names else (), strict=True):
-            line[name].append(value)
-    return [
-        SeriesLine(
-            worker=worker, variant=None if variant is None else variant - 1, at=line.pop("at"),
-            count=line.pop("count"), values=line,
-        )
-        for (worker, variant), line in lines.items()
-    ]  # fmt: skip
+    lines = []
+    for row in rows:
+        worker, variant, at, low, high = row["worker"], row["variant"], row["at"], row["min"], row["max"]
+        values = {"min": low, "max": high, "mean": row["mean"]}
+        for index, name in enumerate(names):
+            # A sketch's bucket may reach beyond what was ever measured.
+            values[name] = [
+                min(max(shares[worker, one][index], least), most)
+                for one, least, most in zip(at, low, high, strict=True)
+            ]
+        variant = None if variant is None else variant - 1
+        lines.append(SeriesLine(worker=worker, variant=variant, at=at, count=row["count"], values=values))
+    return lines

@@ -130,50 +130,55 @@ SELECT metric FROM found WHERE metric IS NOT NULL;
 -- name: series
 -- $1, $2, $3: levels, each from when to when; $4 to $5: samples; $6: metric; $7: interval; $8: workers, or all; $9: a
 -- line for each of them.
-SELECT CASE WHEN $9 THEN p.worker_id END AS worker, NULL::smallint AS variant, date_bin($7, p.at, 'epoch') AS at,
-       sum(p.n)::bigint AS count, min(p.low) AS min, max(p.high) AS max, sum(p.total) AS sum
-  FROM (SELECT r.worker_id, r.at, r.n, r.low, r.high, r.total
-          FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS w(level, since, until)
-          JOIN rollups r ON r.level = w.level AND r.at >= w.since AND r.at < w.until
-         WHERE r.metric = $6 AND ($8::text[] IS NULL OR r.worker_id = ANY($8))
-        UNION ALL
-        SELECT s.worker_id, s.at, 1, v.value, v.value, v.value
-          FROM samples s CROSS JOIN LATERAL unnest(sample_values(s, $6)) AS v(value)
-         WHERE s.at >= $4 AND s.at < $5 AND v.value IS NOT NULL AND ($8::text[] IS NULL OR s.worker_id = ANY($8))) AS p
- GROUP BY 1, 3 ORDER BY 1, 3;
+SELECT f.worker, f.variant, array_agg(f.at ORDER BY f.at) AS at, array_agg(f.count ORDER BY f.at) AS count,
+       array_agg(f.min ORDER BY f.at) AS min, array_agg(f.max ORDER BY f.at) AS max,
+       array_agg(f.sum / f.count ORDER BY f.at) AS mean
+  FROM (SELECT CASE WHEN $9 THEN p.worker_id COLLATE "C" END AS worker, NULL::smallint AS variant, date_bin($7, p.at, 'epoch') AS at,
+               sum(p.n)::bigint AS count, min(p.low) AS min, max(p.high) AS max, sum(p.total) AS sum
+          FROM (SELECT r.worker_id, r.at, r.n, r.low, r.high, r.total
+                  FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS w(level, since, until)
+                  JOIN rollups r ON r.level = w.level AND r.at >= w.since AND r.at < w.until
+                 WHERE r.metric = $6 AND ($8::text[] IS NULL OR r.worker_id = ANY($8))
+                UNION ALL
+                SELECT s.worker_id, s.at, 1, v.value, v.value, v.value
+                  FROM samples s CROSS JOIN LATERAL unnest(sample_values(s, $6)) AS v(value)
+                 WHERE s.at >= $4 AND s.at < $5 AND v.value IS NOT NULL AND ($8::text[] IS NULL OR s.worker_id = ANY($8))) AS p
+         GROUP BY 1, 3) AS f
+ GROUP BY f.worker, f.variant ORDER BY f.worker, f.variant;
 
 -- name: series_of_variants
 -- The same with a line for each core or GPU.
-SELECT CASE WHEN $9 THEN p.worker_id END AS worker, p.variant::smallint, date_bin($7, p.at, 'epoch') AS at,
-       sum(p.n)::bigint AS count, min(p.low) AS min, max(p.high) AS max, sum(p.total) AS sum
-  FROM (SELECT r.worker_id, r.at, v.variant, v.n, v.low, v.high, v.total
-          FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS w(level, since, until)
-          JOIN rollups r ON r.level = w.level AND r.at >= w.since AND r.at < w.until
-         CROSS JOIN LATERAL unnest(coalesce(r.variants, '{1}'), coalesce(r.counts, ARRAY[r.n]),
-                                   coalesce(r.lows, ARRAY[r.low]), coalesce(r.highs, ARRAY[r.high]),
-                                   coalesce(r.totals, ARRAY[r.total])) AS v(variant, n, low, high, total)
-         WHERE r.metric = $6 AND ($8::text[] IS NULL OR r.worker_id = ANY($8))
-        UNION ALL
-        SELECT s.worker_id, s.at, v.variant, 1, v.value, v.value, v.value
-          FROM samples s CROSS JOIN LATERAL unnest(sample_values(s, $6)) WITH ORDINALITY AS v(value, variant)
-         WHERE s.at >= $4 AND s.at < $5 AND v.value IS NOT NULL AND ($8::text[] IS NULL OR s.worker_id = ANY($8))) AS p
- GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
-
--- name: sketches
--- Parameters as for series: how many values each bucket of the sketch holds.
-SELECT b.worker, b.at, array_agg(b.key ORDER BY b.key) AS keys, array_agg(b.tally ORDER BY b.key) AS tallies
-  FROM (SELECT CASE WHEN $9 THEN p.worker_id END AS worker, date_bin($7, p.at, 'epoch') AS at, p.key,
-               sum(p.tally)::bigint AS tally
-          FROM (SELECT r.worker_id, r.at, k.key, k.tally
+SELECT f.worker, f.variant, array_agg(f.at ORDER BY f.at) AS at, array_agg(f.count ORDER BY f.at) AS count,
+       array_agg(f.min ORDER BY f.at) AS min, array_agg(f.max ORDER BY f.at) AS max,
+       array_agg(f.sum / f.count ORDER BY f.at) AS mean
+  FROM (SELECT CASE WHEN $9 THEN p.worker_id COLLATE "C" END AS worker, p.variant::smallint AS variant, date_bin($7, p.at, 'epoch') AS at,
+               sum(p.n)::bigint AS count, min(p.low) AS min, max(p.high) AS max, sum(p.total) AS sum
+          FROM (SELECT r.worker_id, r.at, v.variant, v.n, v.low, v.high, v.total
                   FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS w(level, since, until)
                   JOIN rollups r ON r.level = w.level AND r.at >= w.since AND r.at < w.until
-                 CROSS JOIN LATERAL unnest(r.keys, r.tallies) AS k(key, tally)
+                 CROSS JOIN LATERAL unnest(coalesce(r.variants, '{1}'), coalesce(r.counts, ARRAY[r.n]),
+                                           coalesce(r.lows, ARRAY[r.low]), coalesce(r.highs, ARRAY[r.high]),
+                                           coalesce(r.totals, ARRAY[r.total])) AS v(variant, n, low, high, total)
                  WHERE r.metric = $6 AND ($8::text[] IS NULL OR r.worker_id = ANY($8))
                 UNION ALL
-                SELECT s.worker_id, s.at, sketch_key(v.value), 1
-                  FROM samples s CROSS JOIN LATERAL unnest(sample_values(s, $6)) AS v(value)
-                 WHERE s.at >= $4 AND s.at < $5 AND v.value IS NOT NULL
-                   AND ($8::text[] IS NULL OR s.worker_id = ANY($8))) AS p
+                SELECT s.worker_id, s.at, v.variant, 1, v.value, v.value, v.value
+                  FROM samples s CROSS JOIN LATERAL unnest(sample_values(s, $6)) WITH ORDINALITY AS v(value, variant)
+                 WHERE s.at >= $4 AND s.at < $5 AND v.value IS NOT NULL AND ($8::text[] IS NULL OR s.worker_id = ANY($8))) AS p
+         GROUP BY 1, 2, 3) AS f
+ GROUP BY f.worker, f.variant ORDER BY f.worker, f.variant;
+
+-- name: sketches
+-- Parameters as for series: sketches to be added up where they share an interval.
+SELECT CASE WHEN $9 THEN r.worker_id END AS worker, date_bin($7, r.at, 'epoch') AS at, r.keys, r.tallies
+  FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS w(level, since, until)
+  JOIN rollups r ON r.level = w.level AND r.at >= w.since AND r.at < w.until
+ WHERE r.metric = $6 AND ($8::text[] IS NULL OR r.worker_id = ANY($8))
+UNION ALL
+SELECT b.worker, b.at, array_agg(b.key ORDER BY b.key), array_agg(b.tally ORDER BY b.key)
+  FROM (SELECT CASE WHEN $9 THEN s.worker_id END AS worker, date_bin($7, s.at, 'epoch') AS at,
+               sketch_key(v.value) AS key, count(*) AS tally
+          FROM samples s CROSS JOIN LATERAL unnest(sample_values(s, $6)) AS v(value)
+         WHERE s.at >= $4 AND s.at < $5 AND v.value IS NOT NULL AND ($8::text[] IS NULL OR s.worker_id = ANY($8))
          GROUP BY 1, 2, 3) AS b
  GROUP BY b.worker, b.at;
 
