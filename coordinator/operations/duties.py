@@ -48,6 +48,7 @@ def stop_overdue(ledger: Ledger) -> None:
 def expire(ledger: Ledger) -> None:
     """Tasks that have missed their deadline are failed, a slice at a time."""
     for one in ledger.watch.expired:
+        ledger.watch.applied.append(one)
         for task_id in one.tasks:
             tasks.expire(ledger, ledger.tasks[task_id], one.deadline)
 

@@ -107,10 +107,11 @@ class Expired(NamedTuple):
 @dataclass
 class Watch:
     """Limits of time: attempts that may have had theirs, deadlines that have passed; and what is written of them:
-    watched attempts that gave a sign, and when to look at others again."""
+    deadlines that were applied, watched attempts that gave a sign, and when to look at others again."""
 
     overdue: list[Watched] = field(default_factory=list)
     expired: list[Expired] = field(default_factory=list)
+    applied: list[Expired] = field(default_factory=list)
     signs: set[Key] = field(default_factory=set)
     looks: dict[Key, datetime] = field(default_factory=dict)
 

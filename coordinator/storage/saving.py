@@ -174,9 +174,9 @@ async def _watched(connection: asyncpg.Connection, ledger: Ledger) -> None:
     if ledger.watch.looks:
         await connection.execute(SAVE["looks"], *_columns(3, [(*key, at) for key, at in ledger.watch.looks.items()]))
         ledger.watch.looks.clear()
-    if ledger.watch.expired:
-        await connection.execute(SAVE["expired"], *_columns(2, [(one.spec, one.next) for one in ledger.watch.expired]))
-        ledger.watch.expired.clear()
+    if ledger.watch.applied:
+        await connection.execute(SAVE["expired"], *_columns(2, [(one.spec, one.next) for one in ledger.watch.applied]))
+        ledger.watch.applied.clear()
 
 
 async def _tasks(connection: asyncpg.Connection, ledger: Ledger) -> None:
