@@ -33,7 +33,7 @@ _SHORT: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 _SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 _OUTCOMES: Final = ("completed", "failed", "canceled", "interrupted", "lost", "revoked", "superseded")
 _UNFINISHED_JOBS: Final = ("active", "canceling")
-_UNFINISHED_TASKS: Final = ("blocked", "scheduled", "ready", "assigned", "running")
+_UNFINISHED_TASKS: Final = ("blocked", "scheduled", "paused", "ready", "assigned", "running")
 
 
 class Telemetry:

@@ -134,7 +134,8 @@ class TaskSpec(Strict):
     is how long an attempt may run, `no_progress_s` how long it may give neither log nor progress. `retries` is how many
     more attempts a failed task gets. `promote` is the path below the publish root where the accepted outputs go;
     `upload` are patterns of output files to keep a copy of on the coordinator. An `exclusive`
-    task never runs in two places at a time, whatever dies.
+    task never runs in two places at a time, whatever dies. `licenses` are how many of which farm-wide licenses a task
+    takes while a worker holds it.
     """
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -158,6 +159,9 @@ class TaskSpec(Strict):
     upload: Annotated[list[Line], Field(max_length=32)] = Field(default_factory=list)
     exclusive: bool = False
     limits: LimitsSpec | None = None
+    licenses: Annotated[dict[Word, Annotated[int, Field(ge=1, le=10_000)]], Field(max_length=16)] = Field(
+        default_factory=dict
+    )
 
     @field_validator("after", mode="before")
     @classmethod
@@ -208,7 +212,7 @@ class JobSpec(Strict):
     `key` makes a submission idempotent: a second one with the same key answers with the first one's job.
     `queue` is the queue of tasks that name none. Kinds that no worker of the farm ever offered are refused, unless
     `accept_unknown_kinds` is set. `not_before`, `deadline`, `max_run_s` and `no_progress_s` hold for the tasks that say
-    nothing of their own.
+    nothing of their own. `limit` is how many of its tasks may be held by workers at once.
 
     `on_failure`: what the final failure of a task does to the others: nothing (`continue`), all are canceled
     (`fail_fast`), or that when a share of all has failed. `late_results`: what becomes of a result that comes when its
@@ -225,6 +229,7 @@ class JobSpec(Strict):
     submitter: Line = ""
     key: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     accept_unknown_kinds: bool = False
+    limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     on_failure: Literal["continue", "fail_fast"] | FailAtShare = "continue"
     late_results: Literal["reject", "accept"] = "reject"
     max_losses: Annotated[int, Field(ge=1, le=100)] = 5

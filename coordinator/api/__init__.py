@@ -13,6 +13,7 @@ from coordinator.api import (
     outputs,
     parked,
     problems,
+    rules,
     schedules,
     statistics,
     tasks,
@@ -51,7 +52,10 @@ def create_app(  # noqa: PLR0913 - each part by its name
     door = door or Door()
     app.state.farm = Farm(views, ask, health, telemetry, Blobs(blobs), version, coordinator, door, tokens, figures)
     v1 = APIRouter(prefix="/api/v1", dependencies=[Depends(authorize)])
-    for module in (access, jobs, changes, outputs, tasks, workers, templates, schedules, parked, farmwide, statistics):
+    for module in (
+        *(access, jobs, changes, outputs, tasks, workers, templates),
+        *(schedules, parked, rules, farmwide, statistics),
+    ):
         v1.include_router(module.router)
     v1.include_router(workers.farmwide)
     app.include_router(v1)

@@ -11,9 +11,12 @@ from coordinator.api.roles import BELOW, needed
 from schemas.job import JobSpec
 from schemas.template import ScheduleSpec, TemplateSpec, TemplateUse
 from schemas.views import (
+    FairShare,
     IdleWish,
+    JobLimit,
     KeepWish,
     Labels,
+    LimitWish,
     PriorityWish,
     Problem,
     Reason,
@@ -23,6 +26,7 @@ from schemas.views import (
     TagsWish,
     TokenWish,
     Unblock,
+    WeightWish,
 )
 
 _REF = "#/components/schemas/{model}"
@@ -42,6 +46,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             *(IdleWish, JobSpec, KeepWish, Labels, PriorityWish, TagsWish),
             *(Problem, Reason, RequeueJob, ScheduleSpec, SleepSchedule, StateWish),
             *(TemplateSpec, TemplateUse, TokenWish, Unblock),
+            *(FairShare, JobLimit, LimitWish, WeightWish),
         )
         _, ours = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
         made.setdefault("components", {}).setdefault("schemas", {}).update(ours["$defs"])

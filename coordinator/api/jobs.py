@@ -8,6 +8,8 @@ from coordinator.api.bodies import SUBMISSION_BYTES, body_of
 from coordinator.api.document import accepts
 from coordinator.api.farm import Actor, FarmHere
 from coordinator.api.parameters import After, Before, Id, Limit, Text
+from coordinator.operations.limiting import LimitJob
+from coordinator.operations.pausing import PauseJob, ResumeJob
 from coordinator.operations.requests import CancelJob, RequeueFailed, SubmitJob, UnblockWorkers
 from schemas.job import JobSpec
 from schemas.views import (
@@ -15,6 +17,7 @@ from schemas.views import (
     Changed,
     Entry,
     JobDetail,
+    JobLimit,
     JobState,
     JobView,
     JobWhy,
@@ -96,6 +99,24 @@ async def cancel(farm: FarmHere, actor: Actor, job: Id, body: Annotated[Reason, 
     """Cancel all of its tasks that are not finished."""
     done = await farm.ask(CancelJob(job, actor, body.reason))
     return Changed(count=done.count, continues=done.continues)
+
+
+@router.post("/{job}/pause", openapi_extra=accepts(Reason))
+async def pause(farm: FarmHere, actor: Actor, job: Id, body: Annotated[Reason, body_of(Reason)]) -> Changed:
+    """Give no more of its tasks to workers; what runs goes on."""
+    return Changed(count=(await farm.ask(PauseJob(job, actor, body.reason))).count)
+
+
+@router.post("/{job}/resume", openapi_extra=accepts(Reason))
+async def resume(farm: FarmHere, actor: Actor, job: Id, body: Annotated[Reason, body_of(Reason)]) -> Changed:
+    """Give its tasks to workers again."""
+    return Changed(count=(await farm.ask(ResumeJob(job, actor, body.reason))).count)
+
+
+@router.put("/{job}/limit", openapi_extra=accepts(JobLimit))
+async def limit(farm: FarmHere, actor: Actor, job: Id, body: Annotated[JobLimit, body_of(JobLimit)]) -> Changed:
+    """Let workers hold so many of its tasks at once."""
+    return Changed(count=(await farm.ask(LimitJob(job, body.limit, actor, body.reason))).count)
 
 
 @router.post("/{job}/requeue", openapi_extra=accepts(RequeueJob))

@@ -10,6 +10,7 @@ from coordinator.api.bodies import body_of
 from coordinator.api.document import accepts
 from coordinator.api.farm import Actor, FarmHere
 from coordinator.api.parameters import After, Id, Limit
+from coordinator.operations.pausing import PauseTasks, ResumeTasks
 from coordinator.operations.requests import CancelTasks, RequeueTasks
 from schemas.base import MAX_INT
 from schemas.views import Changed, Entry, Page, Reason, TaskDetail, TaskWhy
@@ -44,6 +45,18 @@ async def requeue(farm: FarmHere, actor: Actor, task: Id, body: Annotated[Reason
     """Start its next run, when it is finished."""
     done = await farm.ask(RequeueTasks((task,), actor, body.reason))
     return Changed(count=done.count, continues=done.continues)
+
+
+@router.post("/{task}/pause", openapi_extra=accepts(Reason))
+async def pause(farm: FarmHere, actor: Actor, task: Id, body: Annotated[Reason, body_of(Reason)]) -> Changed:
+    """Hold it back, if no worker has it."""
+    return Changed(count=(await farm.ask(PauseTasks((task,), actor, body.reason))).count)
+
+
+@router.post("/{task}/resume", openapi_extra=accepts(Reason))
+async def resume(farm: FarmHere, actor: Actor, task: Id, body: Annotated[Reason, body_of(Reason)]) -> Changed:
+    """Hold it back no longer."""
+    return Changed(count=(await farm.ask(ResumeTasks((task,), actor, body.reason))).count)
 
 
 @router.get("/{task}/log", response_class=StreamingResponse)

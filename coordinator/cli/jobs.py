@@ -1,15 +1,15 @@
-"""`farmhand jobs`: list, show, wait, cancel, requeue."""
+"""`farmhand jobs`: list, show, wait, cancel, requeue, pause, resume, limit."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from coordinator.cli.command import Session, command, group, ids
-from coordinator.cli.output import Column, plural, say, show_facts, show_json, show_table, span
+from coordinator.cli.command import Session, command, fail, group, ids
+from coordinator.cli.output import Column, ago, plural, say, show_facts, show_json, show_table, span
 from coordinator.cli.paging import LimitOption, show_pages
 
 if TYPE_CHECKING:
-    from schemas.views import Changed, JobDetail
+    from schemas.views import Changed, JobDetail, Paused
 
 State = Literal["active", "canceling", "completed", "failed", "canceled"]
 StateOption = Annotated[State | None, typer.Option("--state", help="Only jobs in this state.")]
@@ -20,7 +20,7 @@ ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="TEXT", he
 
 COLUMNS = [
     Column("JOB", lambda job: job.id, keep=True, right=True),
-    Column("STATE", lambda job: job.state.value, keep=True),
+    Column("STATE", lambda job: job.state.value + (" (paused)" if job.paused else ""), keep=True),
     Column("DONE", lambda job: f"{job.counts.completed}/{job.total}", keep=True, right=True),
     Column("RUNNING", lambda job: job.counts.running + job.counts.assigned or "-", right=True),
     Column("FAILED", lambda job: job.counts.failed or "-", right=True),
@@ -53,13 +53,16 @@ def numbers(first: int, count: int) -> str:
 
 def add(app: typer.Typer) -> typer.Typer:
     """Add the commands to *app*; the group that they are in."""
-    jobs = group(app, "jobs", "Jobs: list, show, wait, cancel, requeue, blocklist, unblock, change, archive.")
+    jobs = group(app, "jobs", "Jobs: list, show, wait, cancel, requeue, pause, resume, limit, change, archive.")
     command(jobs, invoke_without_command=True)(list_)
     command(jobs, "list")(list_)
     command(jobs, "show")(show)
     command(jobs, "wait")(wait)
     command(jobs, "cancel")(cancel)
     command(jobs, "requeue")(requeue)
+    command(jobs, "pause")(pause)
+    command(jobs, "resume")(resume)
+    command(jobs, "limit")(limit)
     command(jobs, "blocklist")(blocklist)
     command(jobs, "unblock")(unblock)
     return jobs
@@ -128,6 +131,8 @@ def _facts(job: "JobDetail") -> None:
             ("job", f"{job.id}  {job.name}"),
             ("state", job.state.value + (f" ({job.cancel_reason})" if job.cancel_reason else "")),
             ("tasks", f"{job.total}: {', '.join(counts)}"),
+            ("paused", told(job.paused)),
+            ("limit", f"{job.limit} tasks at once" if job.limit else None),
             ("priority", job.priority),
             ("queue", job.queue),
             ("from", _origin(job.origin)),
@@ -233,6 +238,58 @@ def unblock(
     """
     done = session.farm.unblock_workers(job, workers, kind=kind, reason=reason)
     changed(session, f"job {job}", done, "worker", "unblocked")
+
+
+def pause(session: Session, jobs: JobsArgument, reason: ReasonOption = None) -> None:
+    """Give no more tasks of jobs to workers; what runs goes on.
+
+    Examples:
+      farmhand jobs pause 12 --reason "wrong camera"
+      farmhand jobs resume 12
+    """
+    for job in ids(jobs, "job"):
+        changed(session, f"job {job}", session.farm.pause_job(job, reason=reason), "job", "paused")
+
+
+def resume(session: Session, jobs: JobsArgument, reason: ReasonOption = None) -> None:
+    """Give tasks of paused jobs to workers again.
+
+    Examples:
+      farmhand jobs resume 12
+    """
+    for job in ids(jobs, "job"):
+        changed(session, f"job {job}", session.farm.resume_job(job, reason=reason), "job", "resumed")
+
+
+def limit(
+    session: Session,
+    job: JobArgument,
+    most: Annotated[str, typer.Argument(metavar="N|none", help="So many tasks at once, or none to end the limit.")],
+    reason: ReasonOption = None,
+) -> None:
+    """Let workers hold so many tasks of a job at once; what runs beyond that goes on.
+
+    Examples:
+      farmhand jobs limit 12 4 --reason "leave room for others"
+      farmhand jobs limit 12 none
+    """
+    if most != "none" and not (most.isascii() and most.isdecimal() and int(most) > 0):
+        fail(f"{most!r} is not a number of tasks, 1 or more; say none to end the limit")
+    number = None if most == "none" else int(most)
+    changed(
+        session,
+        f"job {job}",
+        session.farm.limit_job(job, number, reason=reason),
+        "job",
+        "limited" if number else "freed",
+    )
+
+
+def told(paused: "Paused | None") -> str | None:
+    """Who paused it, when and why."""
+    if paused is None:
+        return None
+    return f"{ago(paused.at)} by {paused.by}" + (f": {paused.reason}" if paused.reason else "")
 
 
 def changed(session: Session, what: str, done: "Changed", noun: str, verb: str) -> None:

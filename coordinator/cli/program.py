@@ -14,6 +14,7 @@ from coordinator.cli import (
     capacity,
     changes,
     jobs,
+    limits,
     parked,
     queues,
     schedules,
@@ -43,7 +44,7 @@ _EXTRAS: Final = {
 
 #: The order in which help lists the commands: what people do first comes first.
 _ORDER: Final = (
-    "demo", "up", "submit", "jobs", "tasks", "why", "logs", "story", "workers", "queues", "capacity", "stats",
+    "demo", "up", "submit", "jobs", "tasks", "why", "logs", "story", "workers", "queues", "limits", "capacity", "stats",
     "templates", "schedules", "parked", "access", "coordinator", "agent", "migrate", "config",
 )  # fmt: skip
 
@@ -67,6 +68,7 @@ def build() -> typer.Typer:
         why,
         workers,
         queues,
+        limits,
         capacity,
         templates,
         schedules,

@@ -121,6 +121,11 @@ def submit(  # noqa: PLR0913 - an option for each field
         Literal["reject", "accept"] | None,
         typer.Option(help="Results of attempts that were given up, while the task is not finished; else reject."),
     ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="So many of its tasks at once, at most.")] = None,
+    licenses: Annotated[
+        list[str] | None,
+        typer.Option("--license", metavar="NAME[=N]", help="Licenses that a task takes; repeatable."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the job as JSON; submit nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait, and exit with the job's outcome.")] = False,
     timeout: Annotated[
@@ -141,6 +146,7 @@ def submit(  # noqa: PLR0913 - an option for each field
         "queue": queue,
         "priority": priority,
         "key": key,
+        "limit": limit,
         "late_results": late_results,
         "not_before": not_before,
         "deadline": deadline,
@@ -157,6 +163,7 @@ def submit(  # noqa: PLR0913 - an option for each field
         "cpus": cpus, "memory": memory, "gpus": gpus,
         "max_memory": max_memory, "nice": nice, "env": env, "secret": secret, "exclusive": exclusive,
         "progress": progress, "steps": steps, "retries": retries, "promote": promote, "upload": upload,
+        "license": licenses,
     }  # fmt: skip
     if timeout is not None and not wait:
         fail("--timeout goes with --wait")
@@ -265,6 +272,8 @@ def _of_command(argv: list[str], one: Mapping[str, Any], overrides: Mapping[str,
         task["resources"] = resources
     if limits := _limits(one):
         task["limits"] = limits
+    if "license" in one:
+        task["licenses"] = dict(_license(word) for word in one["license"])
     if "env" in one:
         task["environment"] = dict(_pair(word, "--env") for word in one["env"])
     for word in one.get("secret", ()):
@@ -315,6 +324,14 @@ def _on_failure(word: str) -> str | dict[str, float]:
     if not 0 < share <= 1:
         fail(f"--on-failure {word}: write continue, fail_fast, or a share of the tasks such as 10% or 0.1")
     return {"share": share}
+
+
+def _license(word: str) -> tuple[str, int]:
+    """`--license`: a name, or a name and how many."""
+    name, equals, count = word.partition("=")
+    if not name or (equals and not (count.isascii() and count.isdecimal())):
+        fail(f"--license {word}: write NAME or NAME=N")
+    return name, int(count) if equals else 1
 
 
 def _pair(word: str, option: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""`farmhand tasks`: list, show, cancel, requeue."""
+"""`farmhand tasks`: list, show, cancel, requeue, pause, resume."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,7 +12,7 @@ from coordinator.cli.paging import LimitOption, show_pages
 if TYPE_CHECKING:
     from schemas.views import TaskDetail, TaskView
 
-State = Literal["blocked", "scheduled", "ready", "assigned", "running", "completed", "failed", "canceled"]
+State = Literal["blocked", "scheduled", "paused", "ready", "assigned", "running", "completed", "failed", "canceled"]
 JobOption = Annotated[int | None, typer.Option("--job", metavar="JOB", min=1, help="The job whose tasks.")]
 StateOption = Annotated[State | None, typer.Option("--state", help="Only tasks in this state.")]
 TaskArgument = Annotated[int, typer.Argument(metavar="TASK", min=1, show_default=False)]
@@ -58,12 +58,14 @@ _OUTPUTS = [
 
 def add(app: typer.Typer) -> None:
     """Add the commands to *app*."""
-    tasks = group(app, "tasks", "Tasks: list, show, cancel, requeue.")
+    tasks = group(app, "tasks", "Tasks: list, show, cancel, requeue, pause, resume.")
     command(tasks, invoke_without_command=True)(list_)
     command(tasks, "list")(list_)
     command(tasks, "show")(show)
     command(tasks, "cancel")(cancel)
     command(tasks, "requeue")(requeue)
+    command(tasks, "pause")(pause)
+    command(tasks, "resume")(resume)
 
 
 def percent(done: int | None, total: int | None) -> str:
@@ -160,3 +162,24 @@ def requeue(session: Session, tasks: TasksArgument, reason: ReasonOption = None)
     """
     for task in ids(tasks, "task"):
         changed(session, f"task {task}", session.farm.requeue_task(task, reason=reason), "task", "requeued")
+
+
+def pause(session: Session, tasks: TasksArgument, reason: ReasonOption = None) -> None:
+    """Hold tasks back that no worker has yet.
+
+    Examples:
+      farmhand tasks pause 345 --reason "wait for the new texture"
+      farmhand tasks resume 345
+    """
+    for task in ids(tasks, "task"):
+        changed(session, f"task {task}", session.farm.pause_task(task, reason=reason), "task", "paused")
+
+
+def resume(session: Session, tasks: TasksArgument, reason: ReasonOption = None) -> None:
+    """Hold paused tasks back no longer.
+
+    Examples:
+      farmhand tasks resume 345
+    """
+    for task in ids(tasks, "task"):
+        changed(session, f"task {task}", session.farm.resume_task(task, reason=reason), "task", "resumed")

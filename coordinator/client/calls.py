@@ -33,6 +33,7 @@ from schemas.views import (
     ParkedDetail,
     ParkedView,
     QueueView,
+    RulesView,
     ScheduleDetail,
     ScheduleView,
     Series,
@@ -163,6 +164,21 @@ def archive_job(job: int, *, reason: str | None = None) -> Call[Changed]:
     return _change(f"jobs/{job}/archive", reason=reason)
 
 
+def pause_job(job: int, *, reason: str | None = None) -> Call[Changed]:
+    """Give no more of its tasks to workers; what runs goes on."""
+    return _change(f"jobs/{job}/pause", reason=reason)
+
+
+def resume_job(job: int, *, reason: str | None = None) -> Call[Changed]:
+    """Give its tasks to workers again."""
+    return _change(f"jobs/{job}/resume", reason=reason)
+
+
+def limit_job(job: int, limit: int | None, *, reason: str | None = None) -> Call[Changed]:
+    """Let workers hold so many of its tasks at once; None: as many as there is room for."""
+    return _change(f"jobs/{job}/limit", method="PUT", limit=limit, reason=reason)
+
+
 def story_of_job(job: int, *, after: int = 0, limit: int = 100) -> Call[Page[Entry]]:
     """What happened to a job as a whole."""
     return _get(f"jobs/{job}/story", Page[Entry], after=after, limit=limit)
@@ -194,6 +210,16 @@ def cancel_task(task: int, *, reason: str | None = None) -> Call[Changed]:
 def requeue_task(task: int, *, reason: str | None = None) -> Call[Changed]:
     """Start its next run, when it is finished."""
     return _change(f"tasks/{task}/requeue", reason=reason)
+
+
+def pause_task(task: int, *, reason: str | None = None) -> Call[Changed]:
+    """Hold it back, if no worker has it."""
+    return _change(f"tasks/{task}/pause", reason=reason)
+
+
+def resume_task(task: int, *, reason: str | None = None) -> Call[Changed]:
+    """Hold it back no longer."""
+    return _change(f"tasks/{task}/resume", reason=reason)
 
 
 def log(task: int, *, attempt: int | None = None, after: int = -1, settled: bool = False) -> Call[LogPart]:
@@ -373,6 +399,44 @@ def remove_schedule(name: str, *, reason: str | None = None) -> Call[Changed]:
 
 def _written(model: BaseModel) -> bytes:
     return model.model_dump_json(exclude_defaults=True).encode()
+
+
+def pause_queue(queue: str, *, reason: str | None = None) -> Call[Changed]:
+    """Give nothing more from a queue to workers; what runs goes on."""
+    return _change(f"queues/{_part(queue)}/pause", reason=reason)
+
+
+def resume_queue(queue: str, *, reason: str | None = None) -> Call[Changed]:
+    """Give what waits in a queue to workers again."""
+    return _change(f"queues/{_part(queue)}/resume", reason=reason)
+
+
+# --- rules -------------------------------------------------------------------------------------------------
+
+
+def rules() -> Call[RulesView]:
+    """All limits with what is in use, all weights, and whether fair share is on."""
+    return _get("limits", RulesView)
+
+
+def story_of_rules(*, after: int = 0, limit: int = 100) -> Call[Page[Entry]]:
+    """Who set what, and paused which queue."""
+    return _get("limits/story", Page[Entry], after=after, limit=limit)
+
+
+def set_limit(scope: str, name: str, total: int | None, *, reason: str | None = None) -> Call[Changed]:
+    """Let so many tasks of a queue, kind or submitter be held at once, or let the farm have so many of a license."""
+    return _change(f"limits/{_part(scope)}/{_part(name)}", method="PUT", total=total, reason=reason)
+
+
+def set_weight(submitter: str, weight: float | None, *, reason: str | None = None) -> Call[Changed]:
+    """Give a submitter a weight in fair share; None: 1, as everybody has."""
+    return _change(f"weights/{_part(submitter)}", method="PUT", weight=weight, reason=reason)
+
+
+def set_fair_share(*, on: bool, reason: str | None = None) -> Call[Changed]:
+    """Turn fair share on or off."""
+    return _change("fair-share", method="PUT", on=on, reason=reason)
 
 
 # --- parked messages and the farm --------------------------------------------------------------------------

@@ -20,7 +20,7 @@ class JobState(StrEnum):
 
 
 JOB_FINISHED: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELED})
-_MOVING: Final = (TaskState.SCHEDULED, TaskState.READY, TaskState.ASSIGNED, TaskState.RUNNING)
+_MOVING: Final = (TaskState.SCHEDULED, TaskState.PAUSED, TaskState.READY, TaskState.ASSIGNED, TaskState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class Job:
     total: int
     expanded: int
     first_task: int
+    submitter: str = ""
     counts: dict[TaskState, int] = field(default_factory=lambda: dict.fromkeys(TaskState, 0))
     cancel_requested_at: datetime | None = None
     cancel_reason: str | None = None
@@ -58,6 +59,11 @@ class Job:
     #: Its attempts have limits of time.
     watched: bool = False
     archived_at: datetime | None = None
+    task_limit: int | None = None
+    limit_set_at: datetime | None = None
+    paused_at: datetime | None = None
+    paused_by: str | None = None
+    pause_reason: str | None = None
     policy: Policy = Policy()
 
 

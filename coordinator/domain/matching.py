@@ -44,10 +44,9 @@ class TaskClass:
     #: The commands of an exclusive task: its worker must be able to supervise each. Empty: it is not exclusive.
     exclusive: frozenset[str] = frozenset()
 
-    def counted(self, job_id: int, submitter: str) -> list[tuple[Key, int]]:
-        """What one task of this class, in that job, counts for; the narrowest limit first."""
+    def counted(self, submitter: str) -> list[tuple[Key, int]]:
+        """What one task of this class and *submitter* counts for, beside its job; the narrowest limit first."""
         return [
-            ((Scope.JOB, str(job_id)), 1),
             *(((Scope.LICENSE, name), count) for name, count in self.licenses),
             ((Scope.QUEUE, self.queue), 1),
             ((Scope.KIND, self.kind), 1),
@@ -102,8 +101,9 @@ class Group:
     ready: int
     canceling: bool = False
     submitter: str = ""
-    claims: Claims = ()
+    job_limit: int | None = None
     hold: Hold | None = None
+    claims: Claims = ()
     #: Workers that get no more tasks of this kind in this job.
     blocked: frozenset[str] = frozenset()
 

@@ -1,6 +1,7 @@
 """A task's life: waiting, held by one live attempt, or finished.
 
-    blocked -> ready -> assigned -> running -> completed | failed | canceled        (and `scheduled`, until a time)
+    blocked -> ready -> assigned -> running -> completed | failed | canceled
+    (and `scheduled`, until a time, and `paused`, until somebody resumes it)
 
 An attempt's end is a fact; `retry` turns it into one of the decisions below, so that this table has no conditions.
 """
@@ -19,6 +20,7 @@ class TaskState(StrEnum):
 
     BLOCKED = "blocked"
     SCHEDULED = "scheduled"
+    PAUSED = "paused"
     READY = "ready"
     ASSIGNED = "assigned"
     RUNNING = "running"
@@ -44,6 +46,10 @@ class TaskEvent(StrEnum):
     CANCELED = "canceled"
     REQUEUED = "requeued"  # an operator starts the next run
     REQUEUED_BLOCKED = "requeued_blocked"  # the same, but something it waits for is not there
+    PAUSED = "paused"  # somebody holds it back
+    RESUMED = "resumed"
+    RESUMED_BLOCKED = "resumed_blocked"  # the same, but something it waits for is not there
+    RESUMED_SCHEDULED = "resumed_scheduled"  # the same, but its time has not come
 
 
 _S, _E = TaskState, TaskEvent
@@ -64,13 +70,31 @@ TRANSITIONS: Final[Mapping[TaskState, Mapping[TaskEvent, TaskState]]] = {
         _E.RELEASED: _S.READY,
         _E.POSTPONED: _S.SCHEDULED,
         _E.BLOCKED: _S.BLOCKED,
+        _E.PAUSED: _S.PAUSED,
         _E.EXPIRED: _S.FAILED,
         _E.CANCELED: _S.CANCELED,
     },
-    _S.SCHEDULED: {_E.DUE: _S.READY, _E.BLOCKED: _S.BLOCKED, _E.EXPIRED: _S.FAILED, _E.CANCELED: _S.CANCELED, **_LATE},
+    _S.SCHEDULED: {
+        _E.DUE: _S.READY,
+        _E.BLOCKED: _S.BLOCKED,
+        _E.PAUSED: _S.PAUSED,
+        _E.EXPIRED: _S.FAILED,
+        _E.CANCELED: _S.CANCELED,
+        **_LATE,
+    },
+    # It keeps what it waits for and its time: resumed, it goes where these lead.
+    _S.PAUSED: {
+        _E.RESUMED: _S.READY,
+        _E.RESUMED_BLOCKED: _S.BLOCKED,
+        _E.RESUMED_SCHEDULED: _S.SCHEDULED,
+        _E.EXPIRED: _S.FAILED,
+        _E.CANCELED: _S.CANCELED,
+        **_LATE,
+    },
     _S.READY: {
         _E.ASSIGNED: _S.ASSIGNED,
         _E.BLOCKED: _S.BLOCKED,
+        _E.PAUSED: _S.PAUSED,
         _E.EXPIRED: _S.FAILED,
         _E.CANCELED: _S.CANCELED,
         **_LATE,

@@ -11,6 +11,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
+from coordinator.domain.budget import Scope
 from coordinator.domain.job import Job, JobState, Policy
 from coordinator.domain.matching import TaskClass
 from coordinator.domain.task import FINISHED, Task, TaskState
@@ -116,6 +117,8 @@ def draft(ledger: Ledger, request: SubmitJob) -> Draft:
                 )
     for task in spec.tasks:
         _check_promotions(task)
+        if task.licenses and not spec.accept_unknown_kinds:
+            _check_licenses(ledger, task)
     ordered = _in_order(spec)
     places: dict[str, tuple[int, int]] = {}
     rows, position = [], 0
@@ -134,6 +137,18 @@ def draft(ledger: Ledger, request: SubmitJob) -> Draft:
         places[task.name] = (position, len(task))
         position += len(task)
     return Draft(spec, request.actor, rows, [class_of(task, spec.queue) for task in ordered], request.origin)
+
+
+def _check_licenses(ledger: Ledger, task: TaskSpec) -> None:
+    """Refuse a license that the farm does not know: a mistyped one would be waited for without end."""
+    known = {name for scope, name in ledger.ruling.rules.limits if scope is Scope.LICENSE}
+    for name in task.licenses:
+        if name not in known:
+            among = ", ".join(sorted(known)) or "none"
+            raise UnplaceableError(
+                f"task {task.name!r} needs license {name!r}, which this farm does not know (known: {among}); set its "
+                f"total with farmhand limits set license:{name}=N, or submit with accept_unknown_kinds"
+            )
 
 
 def _check_promotions(task: TaskSpec) -> None:
@@ -190,6 +205,7 @@ def class_of(task: TaskSpec, default_queue: str) -> TaskClass:
         need.cpus,
         need.memory_mb,
         need.gpus,
+        tuple(sorted(task.licenses.items())),
         exclusive=frozenset(command.name for command in task.commands) if task.exclusive else frozenset(),
     )
 
@@ -200,6 +216,7 @@ def fingerprint(need: TaskClass) -> str:
     parts += [need.zone or "", need.slots, need.cpus, need.memory_mb, need.gpus]
     if need.exclusive:
         parts.append(",".join(sorted(need.exclusive)))
+    parts += [f"{name}={count}" for name, count in need.licenses]
     return sha256("|".join(str(part) for part in parts).encode()).hexdigest()
 
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from coordinator.domain import attempt as attempts
 from coordinator.domain import task as tasks
@@ -26,6 +26,7 @@ from coordinator.operations.leasing import Leases
 from coordinator.operations.ports import Delivery
 from coordinator.operations.recurring import Recurring
 from coordinator.operations.recurring import Wanted as RecurringWanted
+from coordinator.operations.ruling import Ruling
 from schemas.task import OutputFile, Verdict
 
 Key = tuple[int, int]
@@ -74,6 +75,7 @@ class Wanted:
     tending: bool = False
     idle: bool = False
     gone_for: timedelta | None = None
+    rules: bool = False
 
 
 class Accusation(NamedTuple):
@@ -155,12 +157,17 @@ class NewToken(NamedTuple):
 
 @dataclass(slots=True)
 class GroupRow:
-    """The count of a group's ready tasks."""
+    """How many of a group's tasks are ready, and how many of their attempts have not ended."""
 
     id: int
     job_id: int
     class_id: int
     ready: int
+    held: int = 0
+
+
+#: A task in these states may have a time before which it must not start.
+_TIMED: Final = (TaskState.SCHEDULED, TaskState.BLOCKED, TaskState.PAUSED)
 
 
 @dataclass(slots=True)
@@ -209,6 +216,7 @@ class Ledger:
         self.seen_workers: dict[str, int] = {}
         self.dirty_jobs: set[int] = set()
         self.dirty_groups: set[int] = set()
+        self.ruling = Ruling()
         self.dirty_tasks: set[int] = set()
         self.dirty_attempts: set[Key] = set()
         #: The two hottest changes have narrow statements of their own: a few columns instead of all.
@@ -285,7 +293,7 @@ class Ledger:
         task.reason = reason
         if free_at is not None:
             task.not_before = free_at
-        elif state is not TaskState.SCHEDULED and state is not TaskState.BLOCKED:
+        elif state not in _TIMED:
             task.not_before = None
         self.dirty_tasks.add(task.id)
         return True
@@ -303,6 +311,10 @@ class Ledger:
             attempt.ended_at = self.now
             self.counted["ending", attempt.ending] += 1
             self.capacity_at.add(attempt.worker_id)
+            group_id = self.tasks[attempt.task_id].group_id
+            self.groups[group_id].held -= 1
+            self.ruling.ended_in[group_id] += 1
+            self.ruling.unsaved_held.add(group_id)
             if attempt.worker_id in self.held:
                 self.held[attempt.worker_id].pop(key, None)
         attempt.state = state
@@ -350,6 +362,7 @@ class Ledger:
         self.move(task, TaskEvent.ASSIGNED)
         self.add_attempt(attempt)
         self.new_attempts.append(attempt)
+        self.groups[task.group_id].held += 1
         self.counted["assigned", queue] += 1
         if narrow:
             self.dirty_tasks.discard(task.id)

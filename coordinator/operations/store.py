@@ -7,7 +7,9 @@ from datetime import date, datetime
 from typing import Any, Protocol
 
 from coordinator.domain.attempt import Attempt
+from coordinator.domain.budget import Rules
 from coordinator.domain.health import Evidence
+from coordinator.domain.limits import Held
 from coordinator.domain.matching import Candidate, Group, TaskClass
 from coordinator.domain.worker import Worker
 from coordinator.operations.jobs import Draft, Growing, Grown
@@ -53,6 +55,15 @@ class Transaction(Protocol):
 
     async def insert_tasks(self, grown: Grown) -> None:
         """Insert tasks and dependencies."""
+
+    async def rules(self) -> Rules:
+        """What operators have set; asked after `groups_with_work`."""
+
+    async def held(self, ledger: Ledger) -> list[Held]:
+        """What is held on the whole farm, by class, submitter and limited job."""
+
+    async def turns(self) -> dict[tuple[str, str], int]:
+        """(queue, submitter) -> when he was served last, by fair share."""
 
     async def groups_with_work(self) -> list[Group]:
         """The groups with ready tasks."""

@@ -12,6 +12,8 @@ from coordinator.operations import (
     changes,
     duties,
     jobs,
+    limiting,
+    pausing,
     retention,
     schedules,
     states,
@@ -229,6 +231,7 @@ def _record_output(ledger: Ledger, request: RecordOutput) -> Changed:
 
 def _want_submit(wanted: Wanted, request: SubmitJob) -> None:
     wanted.kinds = True
+    wanted.rules = wanted.rules or any(task.licenses for task in request.spec.tasks)
     if request.spec.key is not None:
         wanted.keys.add(request.spec.key)
 
@@ -314,6 +317,10 @@ OPERATIONS: Final[Mapping[type, Operation]] = {
     schedules.RemoveSchedule: Operation(schedules.want_one, schedules.remove),
     schedules.RunSchedule: Operation(schedules.want_one, schedules.run),
     schedules.FireSchedules: Operation(schedules.want_due, schedules.fire),
+    **{
+        request: Operation(want, apply)
+        for request, (want, apply) in (*pausing.OPERATIONS.items(), *limiting.OPERATIONS.items())
+    },
     RecordOutput: Operation(lambda wanted, r: wanted.attempts.add((r.task, r.attempt)), _record_output),
     CreateToken: Operation(lambda wanted, r: wanted.tokens.add(r.name), access.create),
     RevokeToken: Operation(lambda wanted, r: wanted.tokens.add(r.name), access.revoke),

@@ -44,6 +44,7 @@ async def class_ids(connection: asyncpg.Connection, needs: Sequence[TaskClass]) 
             [need.memory_mb for need in new],
             [need.gpus for need in new],
             [",".join(sorted(need.exclusive)) for need in new],
+            [as_json(dict(need.licenses)) for need in new],
         )
         found.update((row["fingerprint"], row["id"]) for row in await connection.fetch(SAVE["class_ids"], missing))
     return found
@@ -54,12 +55,12 @@ async def _insert_job(connection: asyncpg.Connection, ledger: Ledger, draft: Dra
     total = spec.total
     first = await connection.fetchval(SAVE["reserve_tasks"], total) - total + 1
     draft.number(first)
-    policy = policy_of(spec)
+    policy, submitter = policy_of(spec), spec.submitter or draft.actor
     number = await connection.fetchval(
         SAVE["add_job"],
         spec.name,
         spec.key,
-        spec.submitter or draft.actor,
+        submitter,
         spec.queue,
         spec.priority,
         total,
@@ -67,6 +68,7 @@ async def _insert_job(connection: asyncpg.Connection, ledger: Ledger, draft: Dra
         ledger.now,
         rows.policy_values(policy),
         watched := any(row.times.watched for row in draft.specs),
+        spec.limit,
     )
     if draft.origin or spec.keep:
         await connection.execute(SAVE["mark_job"], number, draft.origin, spec.keep)
@@ -79,7 +81,8 @@ async def _insert_job(connection: asyncpg.Connection, ledger: Ledger, draft: Dra
     by_first = {row["first_task"]: row["id"] for row in ids}
     for row in draft.specs:
         row.id = by_first[row.first_task]
-    draft.job = Job(number, spec.priority, JobState.ACTIVE, total, 0, first, watched=watched, policy=policy)
+    draft.job = Job(number, spec.priority, JobState.ACTIVE, total, 0, first, submitter, watched=watched, policy=policy)
+    draft.job.task_limit = spec.limit
     adopt(ledger, draft.job, spec.queue, groups)
     ledger.note_job(
         "job.submitted",

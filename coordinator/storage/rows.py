@@ -1,13 +1,14 @@
 """Rows <-> domain values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from asyncpg import Record
 
 from coordinator.domain.attempt import Attempt, AttemptState, Ending
+from coordinator.domain.budget import Hold, Rules, Scope
 from coordinator.domain.job import Job, JobState, Policy
-from coordinator.domain.matching import TaskClass
+from coordinator.domain.matching import Group, TaskClass
 from coordinator.domain.task import Task, TaskState
 from coordinator.domain.worker import Connection, Duty, Worker
 
@@ -92,11 +93,17 @@ def job(row: Record) -> Job:
         total=row["total"],
         expanded=row["expanded"],
         first_task=row["first_task"],
+        submitter=row["submitter"],
         counts={state: row[f"n_{state}"] for state in TaskState},
         cancel_requested_at=row["cancel_requested_at"],
         cancel_reason=row["cancel_reason"],
         finished_at=row["finished_at"],
         archived_at=row["archived_at"],
+        task_limit=row["task_limit"],
+        limit_set_at=row["limit_set_at"],
+        paused_at=row["paused_at"],
+        paused_by=row["paused_by"],
+        pause_reason=row["pause_reason"],
         policy=policy(row["policy"]),
         watched=row["watched"],
     )
@@ -118,5 +125,26 @@ def task_class(row: Record) -> TaskClass:
     """A row of classes."""
     return TaskClass(
         row["id"], row["queue"], row["kind"], frozenset(row["tags"]), frozenset(row["labels"]), row["zone"],
-        row["slots"], row["cpus"], row["memory_mb"], row["gpus"], exclusive=frozenset(row["exclusive"]),
+        row["slots"], row["cpus"], row["memory_mb"], row["gpus"], tuple(sorted(row["licenses"].items())),
+        exclusive=frozenset(row["exclusive"]),
     )  # fmt: skip
+
+
+def group(row: Record) -> Group:
+    """A row of groups_with_work."""
+    (number, job, class_id, priority, ready, canceling, submitter, limit, paused_at, paused_by, reason, *_) = row
+    hold = None if paused_at is None else Hold(Scope.JOB, str(job), paused_by, paused_at, reason)
+    return Group(number, job, class_id, priority, ready, canceling, submitter, limit, hold)
+
+
+def rules(limits: Iterable[Record], queues: Iterable[Record], weights: Iterable[Record], *, fair: bool) -> Rules:
+    """What operators have set."""
+    return Rules(
+        {(Scope(row["scope"]), row["name"]): row["total"] for row in limits},
+        {
+            row["name"]: Hold(Scope.QUEUE, row["name"], row["paused_by"], row["paused_at"], row["reason"])
+            for row in queues
+        },
+        {row["submitter"]: row["weight"] for row in weights},
+        fair,
+    )

@@ -32,14 +32,52 @@ async def save(connection: asyncpg.Connection, ledger: Ledger) -> None:
     await _tasks(connection, ledger)
     await _jobs(connection, ledger)
     await blocking.save_marks(connection, ledger)
-    if ledger.dirty_groups:
-        ids = sorted(ledger.dirty_groups)
-        await connection.execute(SAVE["groups"], ids, [ledger.groups[one].ready for one in ids])
-        ledger.dirty_groups.clear()
+    await _groups(connection, ledger, ledger.dirty_groups)
+    await _rules(connection, ledger)
+
+
+async def save_held(connection: asyncpg.Connection, ledger: Ledger) -> None:
+    """Write the counts of what is held, where nothing else of a group has changed."""
+    await _groups(connection, ledger, ledger.ruling.unsaved_held)
+
+
+async def _groups(connection: asyncpg.Connection, ledger: Ledger, changed: set[int]) -> None:
+    if changed:
+        groups = [ledger.groups[one] for one in sorted(changed)]
+        await connection.execute(
+            SAVE["groups"],
+            [group.id for group in groups],
+            [group.ready for group in groups],
+            [group.held for group in groups],
+        )
+        ledger.ruling.unsaved_held -= changed
+        changed.clear()
+
+
+async def _rules(connection: asyncpg.Connection, ledger: Ledger) -> None:
+    """What people have set."""
+    if ledger.ruling.dirty_jobs:
+        jobs = [ledger.jobs[one] for one in sorted(ledger.ruling.dirty_jobs)]
+        records = [
+            (job.id, job.task_limit, job.limit_set_at, job.paused_at, job.paused_by, job.pause_reason) for job in jobs
+        ]
+        await connection.execute(SAVE["job_rules"], *_columns(6, records))
+        ledger.ruling.dirty_jobs.clear()
+    for statement, parameters in ledger.ruling.changes[ledger.ruling.saved :]:
+        await connection.execute(SAVE[statement], *parameters)
+    ledger.ruling.saved = len(ledger.ruling.changes)
 
 
 async def finish(connection: asyncpg.Connection, ledger: Ledger) -> None:
-    """Write what is only ever added."""
+    """Write what is only ever added, and the counts that nothing else had to write."""
+    await save_held(connection, ledger)
+    if ledger.ruling.turns:
+        await connection.execute(
+            SAVE["turns"],
+            [queue for queue, _ in ledger.ruling.turns],
+            [submitter for _, submitter in ledger.ruling.turns],
+            list(ledger.ruling.turns.values()),
+        )
     if ledger.outputs:
         await connection.execute(
             SAVE["outputs"],
@@ -223,7 +261,7 @@ async def _jobs(connection: asyncpg.Connection, ledger: Ledger) -> None:
                 one.finished_at,
             )
         )
-    await connection.execute(SAVE["jobs"], *_columns(14, records))
+    await connection.execute(SAVE["jobs"], *_columns(15, records))
     ledger.dirty_jobs.clear()
 
 

@@ -8,7 +8,7 @@ import asyncpg
 
 from coordinator.domain.rest import rest_of
 from coordinator.domain.template import element_name
-from schemas.views import Amounts, Asked, Counts, IdleView, SleepView
+from schemas.views import Amounts, Asked, Counts, IdleView, Paused, SleepView
 
 _SECRET: Final = re.compile(r"token|secret|passw|credential|key", re.IGNORECASE)
 
@@ -27,7 +27,13 @@ def parsed(text: str | None) -> Any:
 
 def job(row: Row) -> dict[str, Any]:
     """The fields of a job."""
-    return {**row, "counts": Counts(**{name: row[f"n_{name}"] for name in Counts.model_fields})}
+    counts = Counts(**{name: row[f"n_{name}"] for name in Counts.model_fields})
+    return {**row, "counts": counts, "paused": paused(row)}
+
+
+def paused(row: Row) -> Paused | None:
+    """Who paused it, if it is paused."""
+    return Paused(at=row["paused_at"], by=row["paused_by"], reason=row["pause_reason"]) if row["paused_at"] else None
 
 
 def policy(text: str | None) -> dict[str, Any]:

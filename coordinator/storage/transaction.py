@@ -10,8 +10,10 @@ import asyncpg
 from cachetools import LRUCache
 
 from coordinator.domain.attempt import Attempt
+from coordinator.domain.budget import NO_RULES, Rules
 from coordinator.domain.health import Evidence
 from coordinator.domain.lease import Lease
+from coordinator.domain.limits import Held
 from coordinator.domain.matching import Candidate, Group, TaskClass
 from coordinator.domain.template import element_name, fill, fill_text
 from coordinator.domain.times import Times
@@ -41,11 +43,13 @@ class Spec:
 
 
 class Caches:
-    """What never changes once it is written: classes and specs, by number."""
+    """What never changes once it is written: classes and specs, by number; and the rules, which have a version."""
 
     def __init__(self) -> None:
         self.classes: dict[int, TaskClass] = {}
         self.specs: LRUCache[int, Spec] = LRUCache(maxsize=4096)
+        #: What operators have set, and which version of it.
+        self.rules: tuple[int, Rules] = (0, NO_RULES)
 
 
 class PostgresTransaction:
@@ -55,6 +59,7 @@ class PostgresTransaction:
         self._connection = connection
         self._ledger = ledger
         self._caches = caches
+        self._rules_version = 0
 
     # --- loading -------------------------------------------------------------------------------------------
 
@@ -90,6 +95,8 @@ class PostgresTransaction:
                 ledger.parked[row["id"]] = _parked(row)
         if wanted.tokens:
             ledger.tokens = await tokens.live(self._connection, wanted.tokens)
+        if wanted.rules:
+            ledger.ruling.rules = await self._load_rules()
         if wanted.duties:
             ledger.duties = {
                 row["name"]: row["last_run_at"] for row in await self._fetch("duties", list(wanted.duties))
@@ -236,11 +243,42 @@ class PostgresTransaction:
 
     async def groups_with_work(self) -> list[Group]:
         """The groups with ready tasks."""
-        found = [(Group(*row[:-1]), row["blocklisted"]) for row in await self._fetch("groups_with_work")]
-        if not any(blocklisted for _, blocklisted in found):
-            return [group for group, _ in found]
-        shut = await blocking.blocked_of_groups(self._connection, [group.id for group, some in found if some])
-        return [replace(group, blocked=shut.get(group.id, frozenset())) for group, _ in found]
+        found = await self._fetch("groups_with_work")
+        if found:
+            self._rules_version = found[0]["rules_version"]
+        groups = [rows.group(row) for row in found]
+        listed = [row["id"] for row in found if row["blocklisted"]]
+        if not listed:
+            return groups
+        shut = await blocking.blocked_of_groups(self._connection, listed)
+        return [replace(group, blocked=shut.get(group.id, frozenset())) for group in groups]
+
+    async def rules(self) -> Rules:
+        """What operators have set: read when it has changed, and kept when the change is committed."""
+        if self._ledger.ruling.changes:
+            return await self._load_rules()
+        version, rules = self._caches.rules
+        if version != self._rules_version:
+            rules = await self._load_rules()
+            self._caches.rules = (self._rules_version, rules)
+        return rules
+
+    async def _load_rules(self) -> Rules:
+        return rows.rules(
+            await self._fetch("limits"),
+            await self._fetch("paused_queues"),
+            await self._fetch("weights"),
+            fair=await self._connection.fetchval(LOAD["fair_share"]),
+        )
+
+    async def held(self, ledger: Ledger) -> list[Held]:
+        """What is held on the whole farm."""
+        await saving.save_held(self._connection, ledger)
+        return [Held(*row) for row in await self._fetch("held")]
+
+    async def turns(self) -> dict[tuple[str, str], int]:
+        """Who was served when."""
+        return {(row["queue"], row["submitter"]): row["turn"] for row in await self._fetch("turns")}
 
     async def classes(self, ids: Collection[int]) -> dict[int, TaskClass]:
         """Requirement classes by number."""

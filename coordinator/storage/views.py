@@ -29,6 +29,7 @@ from schemas.views import (
     JobDetail,
     JobView,
     JobWhy,
+    LimitView,
     LogSpan,
     Numbers,
     OutputView,
@@ -37,9 +38,11 @@ from schemas.views import (
     ParkedView,
     PartView,
     QueueView,
+    RulesView,
     TaskDetail,
     TaskView,
     TaskWhy,
+    WeightView,
     WorkerCount,
     WorkerDetail,
     WorkerView,
@@ -256,7 +259,24 @@ class Views(Standing):
 
     async def queues(self) -> list[QueueView]:
         """The queues that somebody waits in, works in or serves."""
-        return [QueueView(**row) for row in await self._fetch("queues")]
+        return [QueueView(**row, paused=shown.paused(row)) for row in await self._fetch("queues")]
+
+    # --- rules ---------------------------------------------------------------------------------------------
+
+    async def rules(self) -> RulesView:
+        """What operators have set, and how much of it is in use."""
+        async with self._snapshot() as connection:
+            return RulesView(
+                fair_share=await connection.fetchval(_SQL["fair_share"]),
+                limits=[LimitView(**row) for row in await connection.fetch(_SQL["limits"])],
+                weights=[WeightView(**row) for row in await connection.fetch(_SQL["weights"])],
+            )
+
+    async def story_of_rules(self, *, after: int = 0, limit: int = 100) -> Page[Entry]:
+        """What operators set for all."""
+        rows = await self._fetch("story_of_rules", after, limit + 1)
+        items = [Entry(**{**row, "detail": shown.parsed(row["detail"])}) for row in rows[:limit]]
+        return Page(items=items, next=shown.cursor(rows, limit))
 
     # --- parked messages -----------------------------------------------------------------------------------
 
@@ -304,7 +324,9 @@ class Views(Standing):
             at = await connection.fetchval(_SQL["now"])
         tasks: dict[str, dict[str, int]] = {}
         for row in waiting_by_queue:
-            tasks.setdefault(row["queue"], {}).update(blocked=row["blocked"], scheduled=row["scheduled"])
+            tasks.setdefault(row["queue"], {}).update(
+                blocked=row["blocked"], scheduled=row["scheduled"], paused=row["paused"]
+            )
         for row in queues:
             tasks.setdefault(row["name"], {})["ready"] = row["waiting"]
         for row in held:
@@ -313,7 +335,7 @@ class Views(Standing):
         return Numbers(
             at=at,
             workers=[WorkerCount(**row) for row in workers],
-            queues=[QueueView(**row) for row in queues],
+            queues=[QueueView(**row, paused=shown.paused(row)) for row in queues],
             jobs={row["state"]: row["jobs"] for row in jobs},
             tasks=tasks,
             parked={row["reason"]: row["messages"] for row in parked},

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from schemas.views.base import View
+from schemas.views.rules import Paused
 
 
 class JobState(StrEnum):
@@ -22,6 +23,7 @@ class TaskState(StrEnum):
 
     BLOCKED = "blocked"
     SCHEDULED = "scheduled"
+    PAUSED = "paused"
     READY = "ready"
     ASSIGNED = "assigned"
     RUNNING = "running"
@@ -66,6 +68,7 @@ class Counts(View):
 
     blocked: int = 0
     scheduled: int = 0
+    paused: int = 0
     ready: int = 0
     assigned: int = 0
     running: int = 0
@@ -90,6 +93,9 @@ class JobView(View):
     cancel_reason: str | None
     submitted_at: datetime
     finished_at: datetime | None
+    #: So many of its tasks may be held at once.
+    limit: int | None = None
+    paused: Paused | None = None
 
 
 class BlockView(View):

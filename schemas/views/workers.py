@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from schemas.views.base import View
+from schemas.views.rules import Paused
 from schemas.views.sleep import SleepView
 from schemas.worker import RequestedState
 
@@ -122,3 +123,5 @@ class QueueView(View):
     oldest_ready_at: datetime | None
     serving: int
     workers: int
+    limit: int | None = None
+    paused: Paused | None = None

@@ -20,8 +20,8 @@ CREATE INDEX attempts_watched ON attempts (look_at) WHERE look_at IS NOT NULL AN
 -- Its last sign that came with its log.
 ALTER TABLE log_sizes ADD COLUMN heard_at timestamptz;
 
--- A blocked task may have to wait for a time as well.
+-- A blocked or paused task may have to wait for a time as well.
 ALTER TABLE tasks DROP CONSTRAINT tasks_check1;
 ALTER TABLE tasks
     ADD CONSTRAINT tasks_scheduled_has_time CHECK (state <> 'scheduled' OR not_before IS NOT NULL),
-    ADD CONSTRAINT tasks_time_is_ahead CHECK (not_before IS NULL OR state IN ('scheduled', 'blocked'));
+    ADD CONSTRAINT tasks_time_is_ahead CHECK (not_before IS NULL OR state IN ('scheduled', 'blocked', 'paused'));

@@ -105,6 +105,34 @@ SELECT g.id AS "group", g.ready, count(t.id) AS counted
  GROUP BY g.id, g.ready
 HAVING g.ready <> count(t.id);
 
+-- name: groups_count_what_is_held
+SELECT g.id AS "group", g.held, count(a.attempt) AS counted
+  FROM groups g
+  LEFT JOIN tasks t ON t.group_id = g.id
+  LEFT JOIN attempts a ON a.task_id = t.id AND a.state <> 'ended'
+ GROUP BY g.id, g.held
+HAVING g.held <> count(a.attempt);
+
+-- name: no_limit_is_exceeded_by_what_was_assigned_under_it
+-- A limit may be lowered below its use; then nothing is assigned until enough has ended. So whatever was assigned
+-- after it was set found room, and what is held since has only become less.
+WITH held AS (
+    SELECT c.queue, c.kind, j.submitter, j.id AS job, c.licenses, a.assigned_at
+      FROM attempts a JOIN tasks t ON t.id = a.task_id JOIN jobs j ON j.id = t.job_id JOIN classes c ON c.id = a.class_id
+     WHERE a.state <> 'ended'),
+counted AS (
+    SELECT 'queue' AS scope, queue AS name, 1 AS amount, assigned_at FROM held
+    UNION ALL SELECT 'kind', kind, 1, assigned_at FROM held
+    UNION ALL SELECT 'submitter', submitter, 1, assigned_at FROM held
+    UNION ALL SELECT 'job', job::text, 1, assigned_at FROM held
+    UNION ALL SELECT 'license', one.key, one.value::integer, assigned_at FROM held, jsonb_each_text(licenses) AS one),
+used AS (SELECT scope, name, sum(amount) AS used, max(assigned_at) AS newest FROM counted GROUP BY scope, name)
+SELECT l.scope, l.name, u.used, l.total
+  FROM (SELECT scope, name, total, set_at FROM limits
+        UNION ALL SELECT 'job', id::text, task_limit, limit_set_at FROM jobs WHERE task_limit IS NOT NULL) l
+  JOIN used u USING (scope, name)
+ WHERE u.used > l.total AND u.newest > l.set_at;
+
 -- name: jobs_count_their_tasks
 SELECT j.id AS job
   FROM jobs j LEFT JOIN tasks t ON t.job_id = j.id
@@ -112,6 +140,7 @@ SELECT j.id AS job
 HAVING j.archived_at IS NULL AND (j.expanded <> count(t.id)
     OR j.n_blocked <> count(t.id) FILTER (WHERE t.state = 'blocked')
     OR j.n_scheduled <> count(t.id) FILTER (WHERE t.state = 'scheduled')
+    OR j.n_paused <> count(t.id) FILTER (WHERE t.state = 'paused')
     OR j.n_ready <> count(t.id) FILTER (WHERE t.state = 'ready')
     OR j.n_assigned <> count(t.id) FILTER (WHERE t.state = 'assigned')
     OR j.n_running <> count(t.id) FILTER (WHERE t.state = 'running')

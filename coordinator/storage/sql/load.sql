@@ -99,10 +99,10 @@ SELECT * FROM jobs WHERE id = ANY($1::bigint[]);
 SELECT id, key FROM jobs WHERE key = ANY($1::text[]);
 
 -- name: groups
-SELECT id, job_id, class_id, ready FROM groups WHERE id = ANY($1::bigint[]);
+SELECT id, job_id, class_id, ready, held FROM groups WHERE id = ANY($1::bigint[]);
 
 -- name: groups_of_jobs
-SELECT id, job_id, class_id, ready FROM groups WHERE job_id = ANY($1::bigint[]);
+SELECT id, job_id, class_id, ready, held FROM groups WHERE job_id = ANY($1::bigint[]);
 
 -- name: parked
 SELECT * FROM parked WHERE id = ANY($1::bigint[]) FOR UPDATE;
@@ -119,11 +119,34 @@ SELECT id, expanded < total AS growing FROM jobs
 SELECT * FROM classes WHERE id = ANY($1::bigint[]);
 
 -- name: groups_with_work
--- Columns in the order of the fields of `matching.Group`; the last one says whether some worker is blocked.
-SELECT g.id, g.job_id, g.class_id, j.priority, g.ready, j.cancel_requested_at IS NOT NULL AS canceling,
+-- Columns in the order in which `rows.group` takes them.
+SELECT g.id, g.job_id, g.class_id, j.priority, g.ready, j.cancel_requested_at IS NOT NULL AS canceling, j.submitter,
+       j.task_limit, j.paused_at, j.paused_by, j.pause_reason, (SELECT version FROM rules) AS rules_version,
        j.blocklisted > 0 AS blocklisted
   FROM groups g JOIN jobs j ON j.id = g.job_id
  WHERE g.ready > 0;
+
+-- name: limits
+SELECT scope, name, total FROM limits;
+
+-- name: weights
+SELECT submitter, weight FROM weights;
+
+-- name: paused_queues
+SELECT name, paused_by, paused_at, reason FROM paused_queues;
+
+-- name: fair_share
+SELECT fair_share FROM rules;
+
+-- name: held
+-- Columns in the order of the fields of `limits.Held`.
+SELECT g.class_id, j.submitter, CASE WHEN j.task_limit IS NOT NULL THEN g.job_id END AS job_id, sum(g.held)::integer
+  FROM groups g JOIN jobs j ON j.id = g.job_id
+ WHERE g.held > 0
+ GROUP BY 1, 2, 3;
+
+-- name: turns
+SELECT queue, submitter, turn FROM turns;
 
 -- name: workers_taking_work
 -- $1: these workers, or all when null.

@@ -65,18 +65,59 @@ UPDATE specs s SET deadline_next = u.next FROM unnest($1::bigint[], $2::bigint[]
 -- name: jobs
 UPDATE jobs j
    SET state = u.state, expanded = u.expanded, n_blocked = u.n_blocked, n_scheduled = u.n_scheduled,
-       n_ready = u.n_ready, n_assigned = u.n_assigned, n_running = u.n_running, n_completed = u.n_completed,
+       n_paused = u.n_paused, n_ready = u.n_ready, n_assigned = u.n_assigned, n_running = u.n_running, n_completed = u.n_completed,
        n_failed = u.n_failed, n_canceled = u.n_canceled, cancel_requested_at = u.cancel_requested_at,
        cancel_reason = u.cancel_reason, finished_at = u.finished_at
   FROM unnest($1::bigint[], $2::text[], $3::integer[], $4::integer[], $5::integer[], $6::integer[], $7::integer[],
-              $8::integer[], $9::integer[], $10::integer[], $11::integer[], $12::timestamptz[], $13::text[],
-              $14::timestamptz[])
-       AS u(id, state, expanded, n_blocked, n_scheduled, n_ready, n_assigned, n_running, n_completed, n_failed,
+              $8::integer[], $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::timestamptz[],
+              $14::text[], $15::timestamptz[])
+       AS u(id, state, expanded, n_blocked, n_scheduled, n_paused, n_ready, n_assigned, n_running, n_completed, n_failed,
             n_canceled, cancel_requested_at, cancel_reason, finished_at)
  WHERE j.id = u.id;
 
 -- name: groups
-UPDATE groups g SET ready = u.ready FROM unnest($1::bigint[], $2::integer[]) AS u(id, ready) WHERE g.id = u.id;
+UPDATE groups g SET ready = u.ready, held = u.held
+  FROM unnest($1::bigint[], $2::integer[], $3::integer[]) AS u(id, ready, held)
+ WHERE g.id = u.id;
+
+-- name: job_rules
+-- What people set for a job, apart from what every event changes.
+UPDATE jobs j
+   SET task_limit = u.task_limit, limit_set_at = u.limit_set_at, paused_at = u.paused_at, paused_by = u.paused_by,
+       pause_reason = u.pause_reason
+  FROM unnest($1::bigint[], $2::integer[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[])
+       AS u(id, task_limit, limit_set_at, paused_at, paused_by, pause_reason)
+ WHERE j.id = u.id;
+
+-- name: set_limit
+INSERT INTO limits (scope, name, total, set_at, set_by, reason) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (scope, name) DO UPDATE
+   SET total = excluded.total, set_at = excluded.set_at, set_by = excluded.set_by, reason = excluded.reason;
+
+-- name: remove_limit
+DELETE FROM limits WHERE scope = $1 AND name = $2;
+
+-- name: set_weight
+INSERT INTO weights (submitter, weight, set_at, set_by, reason) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (submitter) DO UPDATE
+   SET weight = excluded.weight, set_at = excluded.set_at, set_by = excluded.set_by, reason = excluded.reason;
+
+-- name: remove_weight
+DELETE FROM weights WHERE submitter = $1;
+
+-- name: pause_queue
+INSERT INTO paused_queues (name, paused_at, paused_by, reason) VALUES ($1, $2, $3, $4);
+
+-- name: resume_queue
+DELETE FROM paused_queues WHERE name = $1;
+
+-- name: set_fair_share
+UPDATE rules SET fair_share = $1, version = version + 1;
+
+-- name: turns
+INSERT INTO turns (queue, submitter, turn)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u(queue, submitter, turn)
+ON CONFLICT (queue, submitter) DO UPDATE SET turn = excluded.turn;
 
 -- name: worker
 INSERT INTO workers (id, protocol, connection, duty, epoch, instance, boot_id, software, platform, kinds, queues, tags,
@@ -148,12 +189,13 @@ INSERT INTO duties (name, last_run_at) SELECT name, $1 FROM unnest($2::text[]) A
 ON CONFLICT (name) DO UPDATE SET last_run_at = excluded.last_run_at;
 
 -- name: add_classes
-INSERT INTO classes (fingerprint, queue, kind, tags, labels, zone, slots, cpus, memory_mb, gpus, exclusive)
+INSERT INTO classes (fingerprint, queue, kind, tags, labels, zone, slots, cpus, memory_mb, gpus, exclusive,
+                     licenses)
 SELECT u.fingerprint, u.queue, u.kind, string_to_array(u.tags, ','), string_to_array(u.labels, ','), u.zone, u.slots,
-       u.cpus, u.memory_mb, u.gpus, string_to_array(u.exclusive, ',')
+       u.cpus, u.memory_mb, u.gpus, string_to_array(u.exclusive, ','), u.licenses::jsonb
   FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[],
-              $8::double precision[], $9::bigint[], $10::integer[], $11::text[])
-       AS u(fingerprint, queue, kind, tags, labels, zone, slots, cpus, memory_mb, gpus, exclusive)
+              $8::double precision[], $9::bigint[], $10::integer[], $11::text[], $12::text[])
+       AS u(fingerprint, queue, kind, tags, labels, zone, slots, cpus, memory_mb, gpus, exclusive, licenses)
 ON CONFLICT (fingerprint) DO NOTHING;
 
 -- name: class_ids
@@ -164,8 +206,11 @@ SELECT id, fingerprint FROM classes WHERE fingerprint = ANY($1::text[]);
 SELECT setval('task_ids', nextval('task_ids') + $1 - 1);
 
 -- name: add_job
-INSERT INTO jobs (name, key, submitter, queue, priority, state, total, first_task, submitted_at, policy, watched)
-VALUES ($1, $2, $3, $4, $5, 'active', $6, $7, $8, $9, $10) RETURNING id;
+INSERT INTO jobs (name, key, submitter, queue, priority, state, total, first_task, submitted_at, policy, watched,
+                  task_limit, limit_set_at)
+VALUES ($1, $2, $3, $4, $5, 'active', $6, $7, $8, $9, $10, $11,
+        CASE WHEN $11::integer IS NOT NULL THEN $8::timestamptz END)
+RETURNING id;
 
 -- name: mark_job
 -- What few jobs have: an origin, and the wish to be kept.
@@ -173,7 +218,7 @@ UPDATE jobs SET origin = $2::jsonb, keep = $3 WHERE id = $1;
 
 -- name: add_groups
 INSERT INTO groups (job_id, class_id) SELECT $1, class_id FROM unnest($2::bigint[]) AS class_id
-RETURNING id, job_id, class_id, ready;
+RETURNING id, job_id, class_id, ready, held;
 
 -- name: add_specs
 INSERT INTO specs (job_id, group_id, name, first_task, count, is_array, array_values, priority, retries, after, body,

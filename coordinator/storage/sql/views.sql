@@ -2,24 +2,27 @@
 SELECT 1
 
 -- name: jobs
-SELECT id, name, key, submitter, queue, priority, state, total, expanded, n_blocked, n_scheduled, n_ready, n_assigned,
-       n_running, n_completed, n_failed, n_canceled, cancel_reason, submitted_at, finished_at
+SELECT id, name, key, submitter, queue, priority, state, total, expanded, n_blocked, n_scheduled, n_paused, n_ready,
+       n_assigned, n_running, n_completed, n_failed, n_canceled, cancel_reason, submitted_at, finished_at,
+       task_limit AS "limit", paused_at, paused_by, pause_reason
 FROM jobs
 WHERE id < $1 AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR submitter = $3)
 ORDER BY id DESC
 LIMIT $4
 
 -- name: jobs_unfinished
-SELECT id, name, key, submitter, queue, priority, state, total, expanded, n_blocked, n_scheduled, n_ready, n_assigned,
-       n_running, n_completed, n_failed, n_canceled, cancel_reason, submitted_at, finished_at
+SELECT id, name, key, submitter, queue, priority, state, total, expanded, n_blocked, n_scheduled, n_paused, n_ready,
+       n_assigned, n_running, n_completed, n_failed, n_canceled, cancel_reason, submitted_at, finished_at,
+       task_limit AS "limit", paused_at, paused_by, pause_reason
 FROM jobs
 WHERE id < $1 AND finished_at IS NULL AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR submitter = $3)
 ORDER BY id DESC
 LIMIT $4
 
 -- name: job
-SELECT id, name, key, submitter, queue, priority, state, total, expanded, n_blocked, n_scheduled, n_ready, n_assigned,
-       n_running, n_completed, n_failed, n_canceled, cancel_reason, submitted_at, finished_at,
+SELECT id, name, key, submitter, queue, priority, state, total, expanded, n_blocked, n_scheduled, n_paused, n_ready,
+       n_assigned, n_running, n_completed, n_failed, n_canceled, cancel_reason, submitted_at, finished_at,
+       task_limit AS "limit", paused_at, paused_by, pause_reason,
        policy::text AS policy, blocklisted, keep, origin, archived_at
 FROM jobs
 WHERE id = $1
@@ -243,12 +246,51 @@ serving AS (
     GROUP BY q.queue
 )
 SELECT queue AS name, coalesce(w.ready, 0) AS waiting, coalesce(r.held, 0) AS running, w.oldest AS oldest_ready_at,
-       coalesce(s.serving, 0) AS serving, coalesce(s.workers, 0) AS workers
+       coalesce(s.serving, 0) AS serving, coalesce(s.workers, 0) AS workers, l.total AS "limit",
+       p.paused_at, p.paused_by, p.reason AS pause_reason
 FROM waiting w
 FULL JOIN running r USING (queue)
 FULL JOIN serving s USING (queue)
+FULL JOIN (SELECT name AS queue, total FROM limits WHERE scope = 'queue') l USING (queue)
+FULL JOIN (SELECT name AS queue, paused_at, paused_by, reason FROM paused_queues) p USING (queue)
 ORDER BY queue
 LIMIT 1000
+
+-- name: limits
+WITH held AS (
+    SELECT c.queue, c.kind, j.submitter, c.licenses, g.held
+    FROM groups g
+    JOIN classes c ON c.id = g.class_id
+    JOIN jobs j ON j.id = g.job_id
+    WHERE g.held > 0
+),
+used AS (
+    SELECT 'queue' AS scope, queue AS name, sum(held) AS used FROM held GROUP BY 2
+    UNION ALL SELECT 'kind', kind, sum(held) FROM held GROUP BY 2
+    UNION ALL SELECT 'submitter', submitter, sum(held) FROM held GROUP BY 2
+    UNION ALL SELECT 'license', one.key, sum(held * one.value::integer)
+              FROM held CROSS JOIN LATERAL jsonb_each_text(licenses) AS one GROUP BY 2
+)
+SELECT l.scope, l.name, l.total, coalesce(u.used, 0)::bigint AS used, l.set_at, l.set_by, l.reason
+FROM limits l
+LEFT JOIN used u USING (scope, name)
+ORDER BY l.scope, l.name
+LIMIT 1000
+
+-- name: weights
+SELECT submitter, weight, set_at, set_by, reason FROM weights ORDER BY submitter LIMIT 1000
+
+-- name: fair_share
+SELECT fair_share FROM rules
+
+-- What operators set for all: limits, weights, pauses of queues.
+-- name: story_of_rules
+SELECT id, at, event, job_id AS job, task_id AS task, attempt, worker_id AS worker, actor, detail::text AS detail
+FROM history
+WHERE job_id IS NULL AND task_id IS NULL AND worker_id IS NULL AND id > $1
+  AND split_part(event, '.', 1) IN ('limit', 'weight', 'fair_share', 'queue')
+ORDER BY id
+LIMIT $2
 
 -- name: parked
 SELECT id, at, queue, routing_key, length(body) AS size, user_id, message_id, reason, field, detail, state, closed_at,
@@ -287,7 +329,8 @@ GROUP BY 1, 2, 3
 SELECT state, count(*) AS jobs FROM jobs WHERE finished_at IS NULL GROUP BY state
 
 -- name: count_waiting_by_job_queue
-SELECT queue, sum(n_blocked)::bigint AS blocked, sum(n_scheduled)::bigint AS scheduled
+SELECT queue, sum(n_blocked)::bigint AS blocked, sum(n_scheduled)::bigint AS scheduled,
+       sum(n_paused)::bigint AS paused
 FROM jobs
 WHERE finished_at IS NULL
 GROUP BY queue

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import asyncpg
 
-_COUNTED = ("blocked", "scheduled", "ready", "assigned", "running", "completed", "failed", "canceled")
+_COUNTED = ("blocked", "scheduled", "paused", "ready", "assigned", "running", "completed", "failed", "canceled")
 _NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 

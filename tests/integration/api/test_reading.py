@@ -40,7 +40,7 @@ async def test_a_job_tells_its_counts_its_parts_and_why_its_tasks_wait(rows: Row
     found = await client.job(job)
 
     assert found.counts.model_dump() == {
-        "blocked": 2, "scheduled": 0, "ready": 2, "assigned": 0, "running": 1, "completed": 1, "failed": 1,
+        "blocked": 2, "scheduled": 0, "paused": 0, "ready": 2, "assigned": 0, "running": 1, "completed": 1, "failed": 1,
         "canceled": 0,
     }  # fmt: skip
     assert [(part.name, part.count, part.queue, part.after) for part in found.parts] == [

@@ -38,6 +38,11 @@ LIMITED: list[Key] = [
 ]
 
 
+def counted(need: TaskClass, job: int, submitter: str) -> list[tuple[Key, int]]:
+    """All that a task counts for."""
+    return [((Scope.JOB, str(job)), 1), *need.counted(submitter)]
+
+
 class Simulated:
     """A farm in memory: groups with ready tasks, workers, and what is held; `step` is one pass of assignment."""
 
@@ -50,7 +55,7 @@ class Simulated:
         self.turns: dict[tuple[str, str], int] = {}
         task = 0
         for number, (class_id, submitter, priority, count) in enumerate(drawn, 1):
-            claims = rules.claims(CLASSES[class_id].counted(number, submitter))
+            claims = rules.claims(counted(CLASSES[class_id], number, submitter))
             self.groups[number] = Group(number, number, class_id, priority, count, submitter=submitter, claims=claims)
             self.ready[number] = list(range(task + 1, task + count + 1))
             task += count
@@ -62,7 +67,7 @@ class Simulated:
         """What is in use of everything that could be limited, counted from what is held."""
         used: Counter[Key] = Counter()
         for (_, group), count in self.held.items():
-            for key, amount in self.need(group).counted(group, self.groups[group].submitter):
+            for key, amount in counted(self.need(group), group, self.groups[group].submitter):
                 used[key] += amount * count
         return used
 

@@ -59,4 +59,10 @@ def test_only_what_was_given_up_can_come_late() -> None:
 def test_what_was_given_up_is_welcome_while_its_task_waits_or_runs_elsewhere() -> None:
     for end in GIVEN_UP:
         welcome = {state for state in TaskState if is_welcome(ACCEPT, an_attempt(*end), a_task(state))}
-        assert welcome == {TaskState.SCHEDULED, TaskState.READY, TaskState.ASSIGNED, TaskState.RUNNING}
+        assert welcome == {
+            TaskState.SCHEDULED,
+            TaskState.PAUSED,
+            TaskState.READY,
+            TaskState.ASSIGNED,
+            TaskState.RUNNING,
+        }
