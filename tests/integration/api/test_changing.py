@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from coordinator.client import AsyncFarmhandClient, ExitCode, FarmhandError
+from coordinator.domain.idle import IdleAction, IdlePolicy
 from coordinator.operations import requests
 from coordinator.operations.requests import (
     CancelJob,
@@ -14,14 +15,19 @@ from coordinator.operations.requests import (
     Changed,
     DropParked,
     LabelWorker,
+    RemoveWorker,
     ReplayParked,
     RequestWorkerState,
     RequeueFailed,
     RequeueTasks,
+    SetIdleDefault,
+    SetIdlePolicy,
+    SetSleepSchedule,
     SubmitJob,
     Submitted,
 )
 from schemas.job import JobSpec
+from schemas.views import SleepRange, SleepSchedule
 from schemas.worker import RequestedState
 from tests.integration.api.conftest import Inbox
 
@@ -53,6 +59,36 @@ async def test_each_call_asks_the_writer_for_one_thing(client: AsyncFarmhandClie
         DropParked(3, ANA),
     ]
     assert {(answer.count, answer.continues) for answer in answers} == {(3, True)}
+
+
+async def test_each_word_about_a_worker_asks_the_writer_for_one_thing(
+    client: AsyncFarmhandClient, inbox: Inbox
+) -> None:
+    inbox.answer = Changed(1)
+    night = SleepSchedule(zone="Europe/Berlin", asleep=[SleepRange(days=["fri"], start="22:00", end="06:00")])
+    await client.request_worker_state("node-1", "quarantined", within_s=1800, only_from="testing")
+    await client.set_sleep_schedule("node-1", night)
+    await client.set_sleep_schedule("node-1", None)
+    await client.set_idle_policy("node-1", "stop", after_s=60)
+    await client.set_idle_policy("node-1", None)
+    await client.set_idle_policy(None, "notify", after_s=90)
+    await client.remove_worker("node-1", reason="scrapped")
+
+    stored = {
+        "zone": "Europe/Berlin",
+        "asleep": [{"days": ["fri"], "start": "22:00", "end": "06:00"}],
+        "lazy": True,
+        "within_s": None,
+    }
+    assert inbox.asked == [
+        RequestWorkerState("node-1", RequestedState.QUARANTINED, ANA, within_s=1800, only_from="testing"),
+        SetSleepSchedule("node-1", stored, ANA),
+        SetSleepSchedule("node-1", None, ANA),
+        SetIdlePolicy("node-1", IdlePolicy(IdleAction.STOP, 60), ANA),
+        SetIdlePolicy("node-1", None, ANA),
+        SetIdleDefault(IdlePolicy(IdleAction.NOTIFY, 90), ANA),
+        RemoveWorker("node-1", ANA, "scrapped"),
+    ]
 
 
 async def test_a_job_is_submitted_whole_and_in_the_submitters_name(client: AsyncFarmhandClient, inbox: Inbox) -> None:
