@@ -11,6 +11,7 @@ from typing import Final
 from schemas import topology
 from schemas.base import Message, UndecodableError
 from schemas.envelope import FromSubmitter, FromWorker, JobSubmit, SubmitReply, ToWorker
+from schemas.spawn import TaskSpawn
 from schemas.task import (
     Assign,
     Revoke,
@@ -157,6 +158,7 @@ CATALOG: Final = (
     _entry(TaskOutput, EVENTS),
     _entry(TaskFinished, EVENTS),
     _entry(TaskPromoted, EVENTS),
+    _entry(TaskSpawn, EVENTS),
     _entry(WorkerHeartbeat, HEARTBEATS),
     _entry(TaskLog, LOGS),
     _entry(Welcome, COMMANDS),

@@ -21,6 +21,7 @@ from schemas.base import (
     decode,
 )
 from schemas.job import JobSpec
+from schemas.spawn import TaskSpawn
 from schemas.task import (
     Assign,
     Revoke,
@@ -64,6 +65,7 @@ WorkerEvent = (
     | TaskFinished
     | TaskPromoted
     | TaskOutput
+    | TaskSpawn
     | TaskLog
 )
 WorkerCommand = Welcome | Reset | Assign | Revoke | RequestState | BeatAck | Verdicts

@@ -219,7 +219,7 @@ class JobSpec(Strict):
     attempt was given up and the task is not finished yet. `max_losses`: a task that was lost with so many workers is
     poison. `shortages`: how often a task is tried again that ran short of memory, disk or time. `block_after`: a worker
     that failed so many of the job's tasks of one kind gets no more of these (0: it always does).
-    `keep`: the finished job is never archived.
+    `keep`: the finished job is never archived. `max_spawned`: so many tasks may its tasks add to it while they run.
     """
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -240,6 +240,7 @@ class JobSpec(Strict):
     max_run_s: Duration | None = None
     no_progress_s: Duration | None = None
     keep: bool = False
+    max_spawned: Annotated[int, Field(ge=0, le=100_000)] = 10_000
 
     @model_validator(mode="after")
     def _graph(self) -> "JobSpec":

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import httpx
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
-from schemas.job import inside
+from schemas.base import undecodable
+from schemas.job import TaskSpec, inside
+from schemas.spawn import TaskSpawn
 from schemas.task import AssignedAttempt, OutputFile, TaskOutput, TaskProgress
 from worker_agent.leases import Lease
 from worker_agent.limits import OnExcess
@@ -48,6 +50,9 @@ class Surroundings(Protocol):
     def touched(self, context: "TaskContext") -> None:
         """Its log or progress has news: look at it soon (`TaskContext.news`)."""
 
+    def added(self, spawn: TaskSpawn) -> None:
+        """A task is added to the job."""
+
     def produced(self, output: TaskOutput) -> None:
         """A file is worth showing before the end."""
 
@@ -81,6 +86,8 @@ class TaskContext:
         "grace_s",
         "made",
         "previews",
+        "refused",
+        "spawns",
         "step",
         "value",
         "work",
@@ -91,6 +98,9 @@ class TaskContext:
         self.made: Path | None = None
         self.value: JsonValue = None
         self.previews: list[asyncio.Task[None]] = []
+        #: How many tasks it has added, and why one could not be.
+        self.spawns = 0
+        self.refused: str | None = None
         self.grace_s = 5.0
         #: What it took too much of, when it was ended for that.
         self.excess = ""
@@ -290,6 +300,16 @@ class TaskContext:
                 self._surroundings.log_events(events)
 
     # --- files ---------------------------------------------------------------------------------------------------
+
+    def spawn(self, spec: JsonValue) -> None:
+        """Add a task to the job; its name is its key. What is no task fails the attempt."""
+        try:
+            task = TaskSpec.model_validate(spec)
+        except ValidationError as error:
+            self.refused = f"::spawn: {undecodable(error)}"
+            return
+        self.spawns += 1
+        self._surroundings.added(TaskSpawn(task=self.task, attempt=self.attempt, spec=task))
 
     def output(self, name: str) -> None:
         """A file in the directory is worth showing before the end."""

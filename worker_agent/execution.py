@@ -38,6 +38,9 @@ class Host(Surroundings, Protocol):
     def secrets(self) -> Secrets:
         """What tasks may ask for by name."""
 
+    async def confirmed(self) -> None:
+        """Returns when the broker has all that was said."""
+
     @property
     def instant(self) -> Mapping[str, InstantRunner]:
         """Runners that take none."""
@@ -112,8 +115,7 @@ class Execution:
                 for command in self._spec.commands:
                     exit_code = await self._command(command)
                     self.context.next_step()
-                if self.context.previews:
-                    await asyncio.gather(*self.context.previews)
+                await self._said()
                 outputs = await self._collect()
         except SecretError as error:
             return self._failed(CommandError(str(error), cause=Cause.UNAVAILABLE), before_start=True)
@@ -138,6 +140,14 @@ class Execution:
     def _read(self, secrets: Iterable[str]) -> dict[str, str]:
         return {name: self._host.secrets.read(name, self._spec.kind) for name in secrets}
 
+    async def _said(self) -> None:
+        """What it has added is with the broker, what it shows is sent: a report that survives without what its attempt
+        has added would lose that."""
+        if self.context.spawns:
+            await self._host.confirmed()
+        if self.context.previews:
+            await asyncio.gather(*self.context.previews)
+
     async def _command(self, command: Command) -> int | None:
         host = self._host
         if self._spec.exclusive and not is_supervised(host.runners.get(command.name)):
@@ -151,7 +161,10 @@ class Execution:
         if runner is None:
             known = ", ".join(sorted([*host.runners, *host.instant]))
             raise CommandError(f"this worker has no runner {command.name!r}; it has: {known}")
-        return await runner.run(command.parameters, self.context)
+        code = await runner.run(command.parameters, self.context)
+        if self.context.refused is not None:
+            raise CommandError(self.context.refused)
+        return code
 
     # --- the end -------------------------------------------------------------------------------------------------
 

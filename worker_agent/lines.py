@@ -4,6 +4,7 @@
     ::activity loading the scene
     ::result {"answer": 42}
     ::output preview.png
+    ::spawn {"name": "tile-1", "kind": "exec", "commands": [...]}
 
 Every other line is log. A program that prints progress in its own words is read by a `LineReader`: one made of a
 regular expression with a group `done` and perhaps a group `total` (`by_pattern`), or one that knows the program.
@@ -51,6 +52,13 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Spawn:
+    """A task to be added to the job, as JSON."""
+
+    spec: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
 class Hidden:
     """The line is meant for us alone, and is no log."""
 
@@ -62,7 +70,7 @@ class Failure:
     words: str
 
 
-Said = Progress | Result | Output | Hidden | Failure
+Said = Progress | Result | Output | Spawn | Hidden | Failure
 #: Understands a program's own words: what a line (its beginning, as text) says; nothing for most.
 LineReader = Callable[[str], Iterable[Said]]
 
@@ -71,7 +79,7 @@ class LineError(ValueError):
     """A protocol line that cannot be understood; it goes to the log with these words."""
 
 
-def read_line(line: bytes) -> Said | None:
+def read_line(line: bytes) -> Said | None:  # noqa: PLR0911 - one for each word
     """What *line* (without its end) says by the protocol; None when it is log. Raises `LineError`."""
     if not line.startswith(b"::"):
         return None
@@ -87,6 +95,8 @@ def read_line(line: bytes) -> Said | None:
             return Progress(None, None, rest[:_ACTIVITY_LENGTH])
         case "result":
             return Result(read_result(rest.encode()))
+        case "spawn":
+            return Spawn(read_result(rest.encode()))
         case "output" if rest:
             return Output(rest)
         case _:

@@ -12,6 +12,7 @@ from typing import Final
 import httpx
 import structlog
 
+from schemas.spawn import TaskSpawn
 from schemas.task import AssignedAttempt, TaskFinished, TaskOutput, TaskStarted
 from worker_agent import outbox as box
 from worker_agent.config import Settings, environment_of_tasks
@@ -33,6 +34,8 @@ log = structlog.get_logger(__name__)
 #: News of running tasks (log, progress) are gathered for so long.
 GATHER_S: Final = 0.3
 HTTP_TIMEOUT_S: Final = 30.0
+#: Between looks whether the broker has what was said.
+CONFIRM_S: Final = 60.0
 
 
 class Workshop:
@@ -135,6 +138,15 @@ class Workshop:
     def touched(self, context: TaskContext) -> None:
         """It has news: they are gathered for a short while."""
         self._news.add(context)
+
+    def added(self, spawn: TaskSpawn) -> None:
+        """A task is added to the job."""
+        self._shipping.say(f"{box.SPAWN}:{spawn.spec.name}", spawn, spawn.task, spawn.attempt)
+
+    async def confirmed(self) -> None:
+        """Returns when the broker has all that was said."""
+        while not await self._shipping.flushed(CONFIRM_S):
+            pass
 
     def produced(self, output: TaskOutput) -> None:
         """A file is worth showing before the end."""

@@ -64,6 +64,8 @@ class Job:
     paused_at: datetime | None = None
     paused_by: str | None = None
     pause_reason: str | None = None
+    #: So many of its tasks were added by its tasks; those are not numbered from `first_task` on.
+    spawned: int = 0
     policy: Policy = Policy()
 
 

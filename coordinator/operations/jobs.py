@@ -116,7 +116,7 @@ def draft(ledger: Ledger, request: SubmitJob) -> Draft:
                     "start a worker that offers it, or submit with accept_unknown_kinds"
                 )
     for task in spec.tasks:
-        _check_promotions(task)
+        check_promotions(task)
         if task.licenses and not spec.accept_unknown_kinds:
             _check_licenses(ledger, task)
     ordered = _in_order(spec)
@@ -151,7 +151,7 @@ def _check_licenses(ledger: Ledger, task: TaskSpec) -> None:
             )
 
 
-def _check_promotions(task: TaskSpec) -> None:
+def check_promotions(task: TaskSpec) -> None:
     """Refuse an array whose values would lead an element's promotion out of the publish root."""
     if task.promote is None or task.array is None or "{{value" not in task.promote:
         return
@@ -252,7 +252,7 @@ class Grown:
 def grow(ledger: Ledger, growing: Growing) -> Grown:
     """The next slice of a job's tasks; canceled at once when the job was."""
     job, grown = growing.job, Grown()
-    first = job.first_task + job.expanded
+    first = job.first_task + job.expanded - job.spawned
     for row, task_id in _next_tasks(growing, first):
         unmet = 0
         for need in row.after:

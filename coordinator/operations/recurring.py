@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from coordinator.domain.matching import TaskClass
 from coordinator.domain.schedule import Missed, Overlap
+from schemas.job import TaskSpec
 from schemas.template import TemplateSpec
 
 
@@ -72,9 +73,32 @@ class Wanted:
     groups_of: set[int] = field(default_factory=set)
     #: Jobs of which is to be known what speaks against their removal.
     ties_of: set[int] = field(default_factory=set)
+    #: (task, what it adds)
+    spawns: list[tuple[int, TaskSpec]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.templates or self.schedules or self.groups_of or self.ties_of)
+        return bool(self.templates or self.schedules or self.groups_of or self.ties_of or self.spawns)
+
+
+@dataclass
+class Spawner:
+    """A task that adds others: its run, its depth, its job's queue, and how many the job has and may have."""
+
+    run: int
+    depth: int
+    queue: str
+    spawned: int
+    most: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Numbers for a spawned task (or `count` of them)."""
+
+    first_task: int
+    count: int
+    spec_id: int = 0
+    group_id: int = 0
 
 
 class Ties(NamedTuple):
@@ -98,6 +122,12 @@ class Recurring:
     groups_of: dict[int, list[int]] = field(default_factory=dict)
     classes: dict[int, TaskClass] = field(default_factory=dict)
     ties: dict[int, Ties] = field(default_factory=dict)
+    spawners: dict[int, Spawner] = field(default_factory=dict)
+    #: (task, run, name) -> what was spawned; and places for what is to be.
+    spawned: dict[tuple[int, int, str], Place] = field(default_factory=dict)
+    places: dict[tuple[int, int, str], Place] = field(default_factory=dict)
+    met: set[int] = field(default_factory=set)
+    met_promoted: set[int] = field(default_factory=set)
     # what changed
     new_templates: list[Template] = field(default_factory=list)
     removed_templates: set[str] = field(default_factory=set)
@@ -115,6 +145,8 @@ class Recurring:
     reclassed: dict[int, TaskClass] = field(default_factory=dict)
     #: (job, actor, reason)
     archived: list[tuple[int, str, str | None]] = field(default_factory=list)
+    #: (specification, job, task, run, depth, rows), for storage to insert.
+    new_spawns: list[Any] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -130,4 +162,5 @@ class Recurring:
             or self.keeps
             or self.reclassed
             or self.archived
+            or self.new_spawns
         )

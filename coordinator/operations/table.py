@@ -16,6 +16,7 @@ from coordinator.operations import (
     pausing,
     retention,
     schedules,
+    spawning,
     states,
     tasks,
     templates,
@@ -46,6 +47,7 @@ from coordinator.operations.requests import (
 )
 from coordinator.operations.workers import Silence
 from schemas.envelope import FromWorker
+from schemas.spawn import TaskSpawn
 from schemas.task import (
     Outcome,
     TaskFinished,
@@ -110,6 +112,7 @@ WORKER_EVENTS: Final[Mapping[type, Callable[[Ledger, FromWorker, Any], None]]] =
     TaskOutput: tasks.output,
     TaskFinished: tasks.finished,
     TaskPromoted: tasks.promoted,
+    TaskSpawn: spawning.spawn,
 }
 
 
@@ -123,6 +126,9 @@ def _want_message(wanted: Wanted, message: FromWorker) -> None:
                     wanted.dependents_of.add(event.task)
             case TaskStarted() | TaskProgress() | TaskOutput():
                 wanted.attempts.add((event.task, event.attempt))
+            case TaskSpawn():
+                wanted.attempts.add((event.task, event.attempt))
+                wanted.recurring.spawns.append((event.task, event.spec))
             case TaskPromoted():
                 wanted.attempts.add((event.task, event.attempt))
                 wanted.dependents_of.add(event.task)

@@ -70,14 +70,14 @@ async def _insert_job(connection: asyncpg.Connection, ledger: Ledger, draft: Dra
         watched := any(row.times.watched for row in draft.specs),
         spec.limit,
     )
-    if draft.origin or spec.keep:
-        await connection.execute(SAVE["mark_job"], number, draft.origin, spec.keep)
+    if draft.origin or spec.keep or "max_spawned" in spec.model_fields_set:
+        await connection.execute(SAVE["mark_job"], number, draft.origin, spec.keep, spec.max_spawned)
     wanted = [known[fingerprint(need)] for need in draft.classes]
     groups = [GroupRow(*row) for row in await connection.fetch(SAVE["add_groups"], number, sorted(set(wanted)))]
     by_class = {group.class_id: group.id for group in groups}
     for row, class_id in zip(draft.specs, wanted, strict=True):
         row.group_id = by_class[class_id]
-    ids = await connection.fetch(SAVE["add_specs"], number, *_spec_columns(draft.specs))
+    ids = await connection.fetch(SAVE["add_specs"], number, *spec_columns(draft.specs))
     by_first = {row["first_task"]: row["id"] for row in ids}
     for row in draft.specs:
         row.id = by_first[row.first_task]
@@ -93,7 +93,8 @@ async def _insert_job(connection: asyncpg.Connection, ledger: Ledger, draft: Dra
     return Growing(draft.job, draft.specs)
 
 
-def _spec_columns(specs: Sequence[SpecRow]) -> list[list[object]]:
+def spec_columns(specs: Sequence[SpecRow]) -> list[list[object]]:
+    """The columns of save.sql's `add_specs`, but the job."""
     columns: list[list[object]] = [[] for _ in range(14)]
     for row in specs:
         spec = row.spec
@@ -143,6 +144,7 @@ async def growing(connection: asyncpg.Connection, ledger: Ledger, jobs: Collecti
             continue
         for row in await connection.fetch(LOAD["groups_of_jobs"], [number]):
             ledger.groups.setdefault(row["id"], GroupRow(*row))
+        following = job.first_task + job.expanded - job.spawned
         specs = [
             SpecRow(
                 None,
@@ -156,7 +158,7 @@ async def growing(connection: asyncpg.Connection, ledger: Ledger, jobs: Collecti
                 row["id"],
                 row["group_id"],
             )
-            for row in await connection.fetch(LOAD["next_specs"], number, job.first_task + job.expanded, SLICE)
+            for row in await connection.fetch(LOAD["next_specs"], number, following, SLICE)
         ]
         one = Growing(job, specs)
         ranges = {(need.first, need.first + need.count - 1) for spec in specs for need in spec.after}

@@ -5,14 +5,18 @@ from typing import Any, Final
 
 import asyncpg
 
+from coordinator.domain.matching import TaskClass
 from coordinator.domain.schedule import Missed, Overlap
+from coordinator.domain.spawning import MOST_OF_ONE
 from coordinator.operations.jobs import fingerprint
 from coordinator.operations.ledger import GroupRow, Ledger
-from coordinator.operations.recurring import Recurring, Schedule, Template, Ties, Wanted
+from coordinator.operations.recurring import Place, Recurring, Schedule, Spawner, Template, Ties, Wanted
 from coordinator.operations.schedules import keys_due
+from coordinator.operations.spawning import requirements
 from coordinator.storage import rows
-from coordinator.storage.growing import class_ids
+from coordinator.storage.growing import class_ids, insert_tasks, spec_columns
 from coordinator.storage.queries import load
+from schemas.job import TaskSpec
 from schemas.template import TemplateSpec
 
 SQL: Final = load("recurring")
@@ -56,6 +60,8 @@ async def load_wanted(connection: asyncpg.Connection, ledger: Ledger, wanted: Wa
     if wanted.groups_of:
         await _load_groups(connection, ledger, wanted.groups_of)
         jobs.update(wanted.groups_of)
+    if wanted.spawns:
+        await _load_spawns(connection, ledger, wanted.spawns)
     if wanted.ties_of:
         for row in await connection.fetch(SQL["ties"], list(wanted.ties_of)):
             known.ties[row["id"]] = Ties(row["keep"], row["stopping"], row["schedule"])
@@ -87,9 +93,56 @@ async def _load_groups(connection: asyncpg.Connection, ledger: Ledger, jobs: Col
         known.classes[row["id"]] = rows.task_class(row)
 
 
+async def _load_spawns(
+    connection: asyncpg.Connection, ledger: Ledger, spawns: Collection[tuple[int, TaskSpec]]
+) -> None:
+    """What the spawners have added already, and numbers for what they add now."""
+    known = ledger.recurring
+    tasks = list({task for task, _ in spawns})
+    job_of = {}
+    for row in await connection.fetch(SQL["spawners"], tasks):
+        job_of[row["id"]] = row["job_id"]
+        known.spawners[row["id"]] = Spawner(row["run"], row["depth"], row["queue"], row["spawned"], row["max_spawned"])
+    for row in await connection.fetch(SQL["spawned"], tasks):
+        known.spawned[row["parent"], row["parent_run"], row["name"]] = Place(row["first_task"], row["count"])
+    new: dict[tuple[int, int, str], tuple[TaskSpec, TaskClass]] = {}
+    for task, spec in spawns:
+        spawner = known.spawners.get(task)
+        if spawner is not None and (task, spawner.run, spec.name) not in known.spawned:
+            new.setdefault((task, spawner.run, spec.name), (spec, requirements(spec, spawner)))
+    numbers = await class_ids(connection, [need for _, need in new.values()])
+    for key, (spec, need) in new.items():
+        [group] = await connection.fetch(SQL["group_for"], job_of[key[0]], numbers[fingerprint(need)])
+        ledger.groups.setdefault(group["id"], GroupRow(*group))
+        if len(spec) > MOST_OF_ONE:
+            continue  # to be refused
+        [(spec_id, last)] = await connection.fetch(SQL["spawn_numbers"], len(spec))
+        known.places[key] = Place(last - len(spec) + 1, len(spec), spec_id, group["id"])
+    names = [known.spawned.get((*key[:2], need.task)) for key, (spec, _) in new.items() for need in spec.after]
+    ranges = [(one.first_task, one.first_task + one.count - 1) for one in names if one is not None]
+    if ranges:
+        firsts, lasts = zip(*ranges, strict=True)
+        for row in await connection.fetch(LOAD["accepted_in"], list(firsts), list(lasts)):
+            known.met.add(row["id"])
+            if row["promoted"]:
+                known.met_promoted.add(row["id"])
+
+
+async def _insert_spawns(connection: asyncpg.Connection, ledger: Ledger, spawns: Collection[Any]) -> None:
+    for spec, job, parent, run, depth, grown in spawns:
+        counts = ledger.jobs[job]
+        await connection.execute(SQL["spawn_total"], job, counts.total, counts.spawned)
+        columns = [column[0] for column in spec_columns([spec])[:10]]
+        await connection.execute(SQL["add_spawned"], spec.id, job, parent, run, depth, *columns)
+        await insert_tasks(connection, grown)
+
+
 async def save(connection: asyncpg.Connection, ledger: Ledger) -> None:
     """Write what assignment must see: priorities and requirements."""
     changed = ledger.recurring
+    if changed.new_spawns:
+        await _insert_spawns(connection, ledger, changed.new_spawns)
+        changed.new_spawns.clear()
     if changed.priorities:
         await connection.execute(SQL["priorities"], list(changed.priorities), list(changed.priorities.values()))
         changed.priorities.clear()

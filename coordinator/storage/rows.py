@@ -104,6 +104,7 @@ def job(row: Record) -> Job:
         paused_at=row["paused_at"],
         paused_by=row["paused_by"],
         pause_reason=row["pause_reason"],
+        spawned=row["spawned"],
         policy=policy(row["policy"]),
         watched=row["watched"],
     )

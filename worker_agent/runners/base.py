@@ -67,6 +67,9 @@ class Context(Protocol):
     def result(self, value: JsonValue) -> None:
         """The task's result; the last one counts."""
 
+    def spawn(self, spec: JsonValue) -> None:
+        """Add a task to the job; its name is its key. What is no task fails the attempt."""
+
     def output(self, name: str) -> None:
         """A file in the directory is worth showing before the end."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from worker_agent.leases import Lease
-from worker_agent.lines import Failure, Hidden, LineError, LineReader, Output, Progress, Result, Said, read_line
+from worker_agent.lines import Failure, Hidden, LineError, LineReader, Output, Progress, Result, Said, Spawn, read_line
 from worker_agent.logs import storable
 from worker_agent.processes import Process
 from worker_agent.runners.base import CommandError, Context, LeaseOverError
@@ -107,6 +107,8 @@ class Reader:
                 self._context.result(value)
             case Output(name):
                 self._context.output(name)
+            case Spawn(spec):
+                self._context.spawn(spec)
             case Failure(words):
                 self.failure = words
             case Hidden():

@@ -56,7 +56,7 @@ CREATE INDEX history_by_time ON history USING brin (at);
 ALTER TABLE jobs ADD origin jsonb;
 
 -- Dynamic tasks: how many of a job's tasks were made by its tasks; those are not numbered from first_task on.
-ALTER TABLE jobs ADD spawned integer NOT NULL DEFAULT 0 CHECK (spawned >= 0 AND spawned <= expanded);
+ALTER TABLE jobs ADD spawned integer NOT NULL DEFAULT 0 CHECK (spawned >= 0 AND spawned <= total);
 ALTER TABLE jobs ADD max_spawned integer NOT NULL DEFAULT 10000 CHECK (max_spawned >= 0);
 ALTER TABLE specs ADD parent bigint;
 ALTER TABLE specs ADD parent_run integer;

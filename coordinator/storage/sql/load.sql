@@ -179,7 +179,7 @@ SELECT id, job_id, name, first_task, is_array, array_values, after, body FROM sp
 -- name: next_specs
 -- The specs of a job's tasks from number $2 on.
 SELECT id, group_id, name, first_task, count, priority, retries, after, not_before, deadline
-  FROM specs WHERE job_id = $1 AND first_task + count > $2
+  FROM specs WHERE job_id = $1 AND parent IS NULL AND first_task + count > $2
  ORDER BY first_task LIMIT $3;
 
 -- name: accepted_in

@@ -171,3 +171,30 @@ DELETE FROM archives WHERE job_id IN (
 -- name: archived
 SELECT job_id AS id, name, submitter, state, finished_at, archived_at, archived_by, reason AS archive_reason, summary
   FROM archives WHERE job_id = $1;
+
+-- name: spawners
+SELECT t.id, t.run, t.job_id, s.depth, j.queue, j.spawned, j.max_spawned
+  FROM tasks t JOIN specs s ON s.id = t.spec_id JOIN jobs j ON j.id = t.job_id WHERE t.id = ANY($1::bigint[]);
+
+-- name: spawned
+SELECT parent, parent_run, name, first_task, count FROM specs WHERE parent = ANY($1::bigint[]);
+
+-- name: group_for
+-- The job's group of this class, made when there is none.
+WITH there AS (SELECT id, job_id, class_id, ready FROM groups WHERE job_id = $1 AND class_id = $2 ORDER BY id LIMIT 1),
+     made AS (INSERT INTO groups (job_id, class_id) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM there)
+              RETURNING id, job_id, class_id, ready)
+SELECT * FROM there UNION ALL SELECT * FROM made;
+
+-- name: spawn_numbers
+-- A number for a specification, and the last of $1 for its tasks.
+SELECT nextval(pg_get_serial_sequence('specs', 'id')), setval('task_ids', nextval('task_ids') + $1 - 1);
+
+-- name: spawn_total
+UPDATE jobs SET total = $2, spawned = $3 WHERE id = $1;
+
+-- name: add_spawned
+INSERT INTO specs (id, job_id, parent, parent_run, depth, group_id, name, first_task, count, is_array, array_values,
+                   priority, retries, after, body)
+OVERRIDING SYSTEM VALUE
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::jsonb, $12, $13, $14::text::jsonb, $15::text::jsonb);

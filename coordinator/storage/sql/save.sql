@@ -214,7 +214,7 @@ RETURNING id;
 
 -- name: mark_job
 -- What few jobs have: an origin, and the wish to be kept.
-UPDATE jobs SET origin = $2::jsonb, keep = $3 WHERE id = $1;
+UPDATE jobs SET origin = $2::jsonb, keep = $3, max_spawned = $4 WHERE id = $1;
 
 -- name: add_groups
 INSERT INTO groups (job_id, class_id) SELECT $1, class_id FROM unnest($2::bigint[]) AS class_id

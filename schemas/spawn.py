@@ -1,0 +1,17 @@
+"""Dynamic tasks: a running attempt adds a task to its own job."""
+
+from typing import Literal
+
+from schemas.job import TaskSpec
+from schemas.task import AttemptRef
+
+
+class TaskSpawn(AttemptRef):
+    """The attempt adds a task, or an array of them, to its job.
+
+    The name is the key: within one run of the spawning task it is added once, whoever says it again. `after` names
+    tasks that the same run has added before.
+    """
+
+    type: Literal["task.spawn"] = "task.spawn"
+    spec: TaskSpec
