@@ -77,7 +77,7 @@ class Views(Standing):
         """One job, with its parts and why its ready tasks wait."""
         async with self._snapshot() as connection:
             row = await connection.fetchrow(_SQL["job"], job)
-            if row is None:
+            if row is None or row["archived_at"] is not None:
                 return await self.archived_job(job)
             parts = await connection.fetch(_SQL["parts"], job)
             why = await explaining.waiting_of_job(await Snapshot.of(connection, self._caches, self._recent), job)
