@@ -21,7 +21,7 @@ SELECT s.*,
 SELECT name FROM schedules WHERE paused_at IS NULL AND next_at <= farm_now() ORDER BY next_at LIMIT 50;
 
 -- name: groups_with_classes
-SELECT g.id, g.job_id, g.class_id, g.ready FROM groups g WHERE g.job_id = ANY($1::bigint[]) ORDER BY g.id;
+SELECT g.id, g.job_id, g.class_id, g.ready, g.held FROM groups g WHERE g.job_id = ANY($1::bigint[]) ORDER BY g.id;
 
 -- name: add_template
 INSERT INTO templates (name, version, spec, created_at, created_by) VALUES ($1, $2, $3, $4, $5);
@@ -181,9 +181,9 @@ SELECT parent, parent_run, name, first_task, count FROM specs WHERE parent = ANY
 
 -- name: group_for
 -- The job's group of this class, made when there is none.
-WITH there AS (SELECT id, job_id, class_id, ready FROM groups WHERE job_id = $1 AND class_id = $2 ORDER BY id LIMIT 1),
+WITH there AS (SELECT id, job_id, class_id, ready, held FROM groups WHERE job_id = $1 AND class_id = $2 ORDER BY id LIMIT 1),
      made AS (INSERT INTO groups (job_id, class_id) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM there)
-              RETURNING id, job_id, class_id, ready)
+              RETURNING id, job_id, class_id, ready, held)
 SELECT * FROM there UNION ALL SELECT * FROM made;
 
 -- name: spawn_numbers
