@@ -211,3 +211,12 @@ SELECT j.id AS job, j.blocklisted, b.worker_id AS worker, b.kind
  WHERE j.blocklisted = 0
     OR NOT EXISTS (SELECT FROM history h WHERE h.worker_id = b.worker_id AND h.job_id = j.id
                       AND h.event = 'worker.blocked');
+
+-- name: what_is_rolled_up_is_complete
+-- Nothing is made of a stretch of time beyond which its level is said to be made, and no level is ahead of its ground.
+SELECT r.level, r.at FROM rollups r JOIN rollup_levels l ON l.level = r.level WHERE r.metric = 'held' AND r.at >= l.done_until
+UNION ALL
+SELECT above.level, above.done_until
+  FROM rollup_levels above
+  JOIN rollup_levels ground ON (above.level, ground.level) IN (('1h', '5m'), ('1d', '1h'))
+ WHERE above.done_until > ground.done_until;
