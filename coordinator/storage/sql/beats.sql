@@ -27,6 +27,23 @@ SELECT b.now, b.worker_id, (SELECT count(*) FROM attempts a WHERE a.worker_id = 
        stats->'extra'
   FROM beat b WHERE b.sampled;
 
+-- name: renew
+-- $4, $5: seconds of the lease, and of its margin. In the order in which the writer takes them, so that nobody waits in
+-- a circle; whoever was closed while we waited is not renewed.
+WITH named AS MATERIALIZED (
+    SELECT l.task_id, l.attempt
+      FROM unnest($1::text[], $2::bigint[], $3::integer[]) AS u(worker_id, task_id, attempt)
+      JOIN leases l ON l.task_id = u.task_id AND l.attempt = u.attempt AND l.worker_id = u.worker_id
+     WHERE l.closed_at IS NULL
+     ORDER BY l.task_id, l.attempt
+       FOR UPDATE OF l)
+UPDATE leases l
+   SET until = greatest(l.until, farm_now() + make_interval(secs => $4)),
+       free_at = greatest(l.free_at, farm_now() + make_interval(secs => $4 + $5))
+  FROM named n
+ WHERE l.task_id = n.task_id AND l.attempt = n.attempt AND l.closed_at IS NULL
+RETURNING l.worker_id, l.task_id, l.attempt;
+
 -- name: logs
 -- Chunks of attempts that are their sender's, once each, as long as the attempt's log has room.
 WITH chunks AS (
