@@ -59,7 +59,8 @@ async def test_a_workers_health_is_told_by_jobs_and_fades_with_time(rows: Rows, 
 
     sick, well = await client.worker("node-1"), await client.worker("node-2")
 
-    assert (sick.failing_jobs, round(sick.health, 2)) == (2, round(2 / 3.5, 2))
+    assert sick.failing_jobs == 2
+    assert 0.55 < sick.health < 0.65
     assert (well.failing_jobs, well.health) == (0, 1.0)
 
 
