@@ -78,6 +78,7 @@ class TaskContext:
         "_moved",
         "_scratch",
         "_secrets",
+        "_sent",
         "_spec",
         "_surroundings",
         "_totals",
@@ -110,6 +111,7 @@ class TaskContext:
         self._log: LogStream | None = None
         self._scratch: Path | None = None
         self._secrets: Mapping[str, str] = {}
+        self._sent: dict[str, str] = {}
         self._mask: Mask | None = None
         self._totals = [command.steps for command in spec.commands]
         self._finished_steps = 0
@@ -345,6 +347,8 @@ class TaskContext:
     async def stored(self, output: OutputFile) -> OutputFile:
         """*output*, its copy sent to the coordinator when that is wanted; when that fails it stays by reference."""
         http = self._surroundings.http
+        if self._sent.get(output.name) == output.digest:
+            return output.model_copy(update={"stored": True})
         if http is None or self.made is None or not wanted(output, self._spec.upload):
             return output
         try:
@@ -352,6 +356,7 @@ class TaskContext:
         except OutputError as error:
             self.log(f"[farmhand] {error}; it stays in {self.made}\n")
             return output
+        self._sent[output.name] = output.digest
         return output.model_copy(update={"stored": True})
 
     # --- processes -----------------------------------------------------------------------------------------------

@@ -3,10 +3,12 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Response
+from fastapi.responses import FileResponse
 
 from coordinator.api.bodies import SUBMISSION_BYTES, body_of
 from coordinator.api.document import accepts
 from coordinator.api.farm import Actor, FarmHere
+from coordinator.api.outputs import copy_of
 from coordinator.api.parameters import After, Before, Id, Limit, Text
 from coordinator.operations.limiting import LimitJob
 from coordinator.operations.pausing import PauseJob, ResumeJob
@@ -86,6 +88,13 @@ async def unblock(farm: FarmHere, actor: Actor, job: Id, body: Annotated[Unblock
     """Let workers have tasks of the job again."""
     done = await farm.ask(UnblockWorkers(job, actor, tuple(body.workers), body.kind, body.reason))
     return Changed(count=done.count)
+
+
+@router.get("/{job}/picture", response_class=FileResponse)
+async def picture(farm: FarmHere, job: Id) -> FileResponse:
+    """Its newest picture that there is a copy of; the headers say of which task."""
+    found = await farm.views.picture(job)
+    return copy_of(farm, found, {"X-Farmhand-Task": str(found.task), "X-Farmhand-Attempt": str(found.attempt)})
 
 
 @router.get("/{job}/story")

@@ -9,7 +9,7 @@ import base64
 import binascii
 import errno
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Final
 
@@ -26,6 +26,7 @@ from coordinator.operations.requests import RecordOutput
 from schemas.ids import WORKER_ID_PATTERN
 from schemas.job import inside
 from schemas.task import OutputFile
+from schemas.views import OutputView
 
 MAX_OUTPUT_BYTES: Final = 25 * 1024 * 1024
 _IDLE_S: Final = 60.0
@@ -72,7 +73,12 @@ async def put(
 @router.get("/{name:path}", response_class=FileResponse)
 async def get(farm: FarmHere, task: Id, attempt: AttemptNumber, name: Name) -> FileResponse:
     """The stored copy of an output."""
-    output = await farm.views.output(task, attempt, name)
+    return copy_of(farm, await farm.views.output(task, attempt, name))
+
+
+def copy_of(farm: Farm, output: OutputView, headers: Mapping[str, str] | None = None) -> FileResponse:
+    """The stored copy of *output*, in a way that no browser runs it."""
+    name = output.name
     if not output.stored:
         place = f"it lies at {output.location}" if output.location else "it lies in the attempt's directory only"
         raise ProblemError(404, f"the coordinator holds no copy of {name!r}; {place}", kind="not-found")
@@ -90,6 +96,7 @@ async def get(farm: FarmHere, task: Id, attempt: AttemptNumber, name: Name) -> F
             "X-Content-Type-Options": "nosniff",
             "Content-Security-Policy": "sandbox",
             "Cache-Control": "private, no-cache",
+            **(headers or {}),
         },
     )
 

@@ -1,5 +1,7 @@
 """`farmhand jobs`: list, show, wait, cancel, requeue, pause, resume, limit."""
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -58,6 +60,7 @@ def add(app: typer.Typer) -> typer.Typer:
     command(jobs, "list")(list_)
     command(jobs, "show")(show)
     command(jobs, "wait")(wait)
+    command(jobs, "picture")(picture)
     command(jobs, "cancel")(cancel)
     command(jobs, "requeue")(requeue)
     command(jobs, "pause")(pause)
@@ -175,6 +178,28 @@ def wait(
     from coordinator.cli.waiting import seconds, wait_for  # noqa: PLC0415
 
     raise typer.Exit(wait_for(session, job, seconds(timeout)))
+
+
+def picture(
+    session: Session,
+    job: JobArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to put it; - is standard output.")],
+) -> None:
+    """Save the newest picture of a job: the last frame that was rendered and uploaded.
+
+    Examples:
+      farmhand jobs picture 12 last.png
+      farmhand jobs picture 12 - | feh -
+    """
+    found = session.farm.picture(job)
+    if str(file) == "-":
+        sys.stdout.buffer.write(found)
+        return
+    try:
+        file.write_bytes(found)
+    except OSError as error:
+        fail(f"cannot write {file}: {error.strerror}")
+    say(f"{file}: {len(found)} bytes")
 
 
 def cancel(session: Session, jobs: JobsArgument, reason: ReasonOption = None) -> None:

@@ -179,6 +179,11 @@ def limit_job(job: int, limit: int | None, *, reason: str | None = None) -> Call
     return _change(f"jobs/{job}/limit", method="PUT", limit=limit, reason=reason)
 
 
+def picture(job: int) -> Call[bytes]:
+    """The newest picture of a job that the coordinator has a copy of."""
+    return Call("GET", f"jobs/{job}/picture", lambda response: response.content)
+
+
 def story_of_job(job: int, *, after: int = 0, limit: int = 100) -> Call[Page[Entry]]:
     """What happened to a job as a whole."""
     return _get(f"jobs/{job}/story", Page[Entry], after=after, limit=limit)

@@ -37,6 +37,7 @@ from schemas.views import (
     ParkedDetail,
     ParkedView,
     PartView,
+    PictureView,
     QueueView,
     RulesView,
     TaskDetail,
@@ -156,6 +157,15 @@ class Views(Standing):
         if row is None:
             raise NotFoundError(f"attempt {attempt} of task {task} has no output {name!r}")
         return OutputView(**row)
+
+    async def picture(self, job: int) -> PictureView:
+        """The newest picture of a job that there is a copy of."""
+        row = await self._fetchrow("picture", job)
+        if row is None:
+            if await self._fetchrow("job", job) is None:
+                raise NotFoundError(f"there is no job {job}")
+            raise NotFoundError(f"job {job} has no picture here: its tasks keep copies with upload: ['*.png']")
+        return PictureView(**row)
 
     # --- logs ----------------------------------------------------------------------------------------------
 

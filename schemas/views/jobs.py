@@ -206,6 +206,12 @@ class OutputView(View):
     at: datetime
 
 
+class PictureView(OutputView):
+    """A picture, and whose it is."""
+
+    task: int
+
+
 class TaskDetail(TaskView):
     """A task with its specification, its newest hundred attempts, their outputs, and why it waits."""
 

@@ -92,6 +92,14 @@ SELECT attempt, name, size, digest, media_type, stored, location, at
 FROM outputs
 WHERE task_id = $1 AND attempt = $2 AND name = $3
 
+-- name: picture
+SELECT o.task_id AS task, o.attempt, o.name, o.size, o.digest, o.media_type, o.stored, o.location, o.at
+FROM tasks t
+JOIN outputs o ON o.task_id = t.id
+WHERE t.job_id = $1 AND o.stored AND o.media_type LIKE 'image/%'
+ORDER BY o.at DESC, o.task_id DESC, o.attempt DESC, o.name DESC
+LIMIT 1
+
 -- name: attempt
 SELECT attempt, worker_id AS worker, state, (assigned_at AT TIME ZONE 'UTC')::date AS day
 FROM attempts

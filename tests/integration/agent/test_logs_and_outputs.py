@@ -158,6 +158,7 @@ class Store:
 
     port: int = 0
     status: str = "201 Created"
+    requests: int = 0
     puts: dict[str, tuple[dict[str, str], bytes]] = field(default_factory=dict)
 
 
@@ -171,6 +172,7 @@ async def http_server() -> AsyncIterator[Store]:
                 request, *lines = head.decode().strip().split("\r\n")
                 headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
                 body = await reader.readexactly(int(headers["content-length"]))
+                store.requests += 1
                 store.puts[request.split()[1]] = (headers, body)
                 writer.write(f"HTTP/1.1 {store.status}\r\nContent-Length: 0\r\n\r\n".encode())
                 await writer.drain()
@@ -202,6 +204,7 @@ async def test_wanted_outputs_are_sent_to_the_coordinator_with_their_digest(
         finished = await peer.finished(4, 2)
     assert {output.name: output.stored for output in finished.outputs} == {"s/a b.png": True, "c.exr": False}
     ((path, (headers, body)),) = store.puts.items()
+    assert store.requests == 1, "what was shown before the end is not sent once more"
     assert path == "/farm/api/v1/tasks/4/attempts/2/outputs/s/a%20b.png"
     assert body == b"picture"
     digest = base64.b64encode(hashlib.sha256(b"picture").digest()).decode()

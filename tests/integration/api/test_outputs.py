@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -54,6 +55,34 @@ async def test_an_output_is_stored_by_its_digest_recorded_and_served(
     told = ("content-type", "x-content-type-options", "content-security-policy")
     assert [got.headers[name] for name in told] == ["image/png", "nosniff", "sandbox"]
     assert await client.output(task, 1, "shots/a b.png") == PICTURE
+
+
+async def test_the_last_picture_of_a_job_is_its_newest_copy_of_one(
+    http: httpx.AsyncClient, client: AsyncFarmhandClient, rows: Rows, url: str
+) -> None:
+    task = int(url.split("/")[1])
+    job = (await client.task(task)).job
+    with pytest.raises(FarmhandError, match=r"has no picture here: .*upload"):
+        await client.picture(job)
+    for second, (name, content, media_type, stored) in enumerate(
+        [
+            ("frame-1.png", PICTURE, "image/png", True),
+            ("frame-2.png", PICTURE[:1000], "image/png", True),
+            ("frame-3.png", PICTURE[:2000], "image/png", False),
+            ("notes.txt", b"words", "text/plain", True),
+        ]
+    ):
+        await http.put(url + name, content=content, headers=headers(content))
+        digest = hashlib.sha256(content).hexdigest()
+        file = OutputFile(name=name, size=len(content), digest=digest, media_type=media_type, stored=stored)
+        at = datetime(2026, 1, 1, 12, 0, second, tzinfo=UTC)
+        await rows.insert("outputs", task_id=task, attempt=1, at=at, **file.model_dump())
+    assert await client.picture(job) == PICTURE[:1000]
+    got = await http.get(f"jobs/{job}/picture")
+    told = ("content-type", "x-farmhand-task", "x-farmhand-attempt", "content-security-policy", "content-disposition")
+    assert [got.headers[name] for name in told] == [
+        *("image/png", str(task), "1", "sandbox", 'inline; filename="frame-2.png"')
+    ]
 
 
 async def test_what_is_not_as_announced_leaves_nothing_behind(

@@ -99,6 +99,7 @@ async def test_what_is_not_there_is_said_so(client: AsyncFarmhandClient) -> None
     asked = [
         client.job(7), client.tasks(7), client.task(7), client.worker("node-9"), client.parked_one(7), client.log(7),
         client.story_of_job(7), client.story_of_task(7), client.story_of_worker("node-9"), client.output(7, 1, "a.png"),
+        client.picture(7),
     ]  # fmt: skip
     for call in asked:
         with pytest.raises(FarmhandError, match=r"there is no|has no") as caught:
