@@ -54,11 +54,9 @@ app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=
 def _flags(context: typer.Context) -> dict[str, Any]:
     """What was said on the command line, under the settings' names."""
     renamed = {"queue": "queues", "kind": "kinds", "tag": "tags"}
-    return {
-        renamed.get(name, name): value
-        for name, value in context.params.items()
-        if name != "config" and value not in (None, [])
-    }
+    # A nought was said, and is for the settings to refuse; an empty list was not.
+    given = {name: value for name, value in context.params.items() if value or isinstance(value, int | float)}
+    return {renamed.get(name, name): value for name, value in given.items() if name != "config"}
 
 
 @app.command("run", help=_HELP)

@@ -1,12 +1,15 @@
 """Settings: where they come from, what is refused, and what tasks may see of the environment."""
 
+import json
 import platform
 import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from schemas.ids import WORKER_ID_PATTERN
+from worker_agent.cli import app
 from worker_agent.config import ConfigError, default_worker, environment_of_tasks, load
 
 
@@ -80,3 +83,16 @@ def test_tasks_see_the_path_and_what_the_operator_passes_but_nothing_of_ours(mon
     assert "PATH" in seen
     assert (seen["LICENCE_SERVER"], seen["CUDA_VISIBLE_DEVICES"]) == ("27000@licences", "0")
     assert not any("secret" in value for value in seen.values())
+
+
+@pytest.mark.parametrize("slots", ["0", "501"])
+def test_a_flag_that_cannot_be_is_refused_and_not_forgotten(slots: str) -> None:
+    done = CliRunner().invoke(app, ["config", "--slots", slots])
+    assert done.exit_code == 2
+    assert "slots: Input should be" in done.output
+    assert "--slots, FARMHAND_AGENT_SLOTS" in done.output
+
+
+def test_a_nought_that_can_be_is_taken() -> None:
+    shown = json.loads(CliRunner().invoke(app, ["config", "--cpus", "0", "--drain-s", "0"]).stdout)
+    assert (shown["cpus"], shown["drain_s"], shown["slots"]) == (0, 0, 1)
