@@ -300,7 +300,7 @@ class Agent:
         while True:
             try:
                 path = await asyncio.to_thread(promote, source, root, work.promote or "", finished.outputs)
-            except (OutputError, ValueError) as error:
+            except OutputError as error:
                 log.warning("promotion given up", task=work.task, attempt=work.attempt, problem=str(error))
                 self._confirmed((box.PROMOTED, work.task, work.attempt))
                 return

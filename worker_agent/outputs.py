@@ -129,7 +129,10 @@ def promote(source: Path, root: Path, target: str, outputs: Sequence[OutputFile]
 
     Raises `OutputError` for what repeating cannot mend, and OSError.
     """
-    inside(target)
+    try:
+        inside(target)
+    except ValueError as error:
+        raise OutputError(f"cannot promote: {error}") from None
     root.mkdir(parents=True, exist_ok=True)
     try:
         for output in outputs:
