@@ -47,6 +47,8 @@ def own_reasons(at: Standing) -> Iterator[Found]:
             yield _dependency(at)
             if at.not_before is not None and at.not_before > at.now:
                 yield _time(at, Reason.NOT_BEFORE)
+        case TaskState.PAUSED:
+            yield Found(Reason.PAUSED_TASK, {"task": at.task, "paused": at.reason or "paused"})
         case TaskState.SCHEDULED if at.leased_until is not None and at.leased_until == at.not_before:
             yield _time(at, Reason.LEASED)
         case TaskState.SCHEDULED:

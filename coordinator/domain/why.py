@@ -49,6 +49,7 @@ class Reason(StrEnum):
     DEPENDENCY_NEVER = "dependency_never"
     DEPENDENCY = "dependency"
     PROMOTION = "promotion"
+    PAUSED_TASK = "paused_task"
     BACKOFF = "backoff"
     NOT_BEFORE = "not_before"
     LEASED = "leased"
@@ -145,6 +146,7 @@ LINES: Final[Mapping[Reason, Line]] = {
         "that it has ended.",
         "farmhand workers show {worker}",
     ),
+    _R.PAUSED_TASK: Line(_K.SELF, _W.SUBMITTER, "Task {task} was {paused}.", "farmhand tasks resume {task}"),
     _R.CANCELING: Line(_K.NEVER, _W.SUBMITTER, "Its job {job} is being canceled.", "farmhand jobs show {job}"),
     _R.PAUSED_JOB: Line(
         _K.SELF, _W.SUBMITTER, "Job {name} was paused by {by}{because}.", "farmhand jobs resume {name}"

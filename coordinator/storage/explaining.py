@@ -29,7 +29,7 @@ from schemas.views import JobWhy, NearView, ReasonView, StepView, TaskWhy, Waiti
 
 WHY: Final = queries.load("why")
 _VIEWS: Final = queries.load("views")
-_WAITING: Final = frozenset({TaskState.BLOCKED, TaskState.SCHEDULED, TaskState.READY})
+_WAITING: Final = frozenset({TaskState.BLOCKED, TaskState.SCHEDULED, TaskState.PAUSED, TaskState.READY})
 
 
 class Recent:

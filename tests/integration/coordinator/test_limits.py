@@ -3,6 +3,7 @@
 from contextlib import AsyncExitStack
 from typing import Any
 
+import asyncpg
 import pytest
 
 from coordinator.domain.budget import Scope
@@ -15,6 +16,8 @@ from coordinator.operations.requests import (
     RequeueTasks,
     UnplaceableError,
 )
+from coordinator.storage.pool import prepare
+from coordinator.storage.views import Views
 from schemas.task import Outcome
 from schemas.worker import Capacity
 from tests.support.farm import Farm
@@ -201,3 +204,23 @@ async def test_what_was_never_set_cannot_be_taken_away(farm: Farm) -> None:
         await farm.desk.ask(SetWeight("ana", None, "ana"))
     with pytest.raises(NotFoundError, match="there is no job 99"):
         await farm.desk.ask(PauseJob(99, "ana"))
+
+
+async def test_why_tells_the_limit_the_license_and_the_pause(farm: Farm) -> None:
+    await farm.desk.ask(SetLimit(Scope.LICENSE, "houdini", 1, "ana"))
+    async with a_worker(farm) as worker, asyncpg.create_pool(farm.database_url, init=prepare) as pool:
+        views = Views(pool)
+        await worker.online()
+        await farm.submit({"array": {"count": 2}, "licenses": {"houdini": 1}})
+        limited = await farm.submit({"array": {"count": 2}}, limit=1)
+        first = (await farm.rows("SELECT first_task FROM jobs WHERE id = $1", limited.job))[0][0]
+
+        async def told(task: int) -> list[str]:
+            return [reason.sentence for reason in (await views.why_task(task)).reasons]
+
+        assert await told(first - 1) == ["Needs 1 of license houdini; 1 of 1 are in use."]
+        assert await told(first + 1) == [f"1 of 1 tasks allowed at once for job {limited.job} run."]
+        await farm.desk.ask(PauseQueue("default", "ana", "new driver"))
+        assert (await told(first + 1))[0] == "Queue default was paused by ana: new driver."
+        await farm.desk.ask(PauseTasks((first + 1,), "ana", "wrong camera"))
+        assert (await told(first + 1))[0] == f"Task {first + 1} was paused by ana: wrong camera."
