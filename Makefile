@@ -41,6 +41,7 @@ lint: ready
 bench: ready ## Measure, beside the best tool of its kind
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/bench.txt
 	@$(BIN)/python -m coordinator.proof.bench
+	@$(BIN)/python -m coordinator.proof.limited
 
 beside: ready ## Measure this checkout beside another one: make beside OTHER=../before
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/bench.txt
