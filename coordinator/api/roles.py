@@ -24,6 +24,7 @@ NEEDS: Final[Mapping[tuple[str, str], Role]] = {
     ("GET", "/jobs/{job}/tasks"): _V,
     ("GET", "/jobs/{job}/why"): _V,
     ("GET", "/jobs/{job}/story"): _V,
+    ("GET", "/jobs/{job}/picture"): _V,
     ("GET", "/jobs/{job}/blocklist"): _V,
     ("POST", "/jobs/{job}/unblock"): _S,
     ("POST", "/jobs/{job}/cancel"): _S,
