@@ -311,12 +311,8 @@ class Ledger:
             attempt.ended_at = self.now
             self.counted["ending", attempt.ending] += 1
             self.capacity_at.add(attempt.worker_id)
-            group_id = self.tasks[attempt.task_id].group_id
-            self.groups[group_id].held -= 1
-            self.ruling.ended_in[group_id] += 1
-            self.ruling.unsaved_held.add(group_id)
-            if attempt.worker_id in self.held:
-                self.held[attempt.worker_id].pop(key, None)
+            if attempt.state is not AttemptState.ENDED:
+                self._let_go(attempt, key)
         attempt.state = state
         if not attempt.live and self.live.get(attempt.task_id) is attempt:
             del self.live[attempt.task_id]
@@ -324,6 +320,15 @@ class Ledger:
         if not attempt.live and self.leases.held:
             self._close_lease(attempt, event)
         return True
+
+    def _let_go(self, attempt: Attempt, key: Key) -> None:
+        """It is held no more, by its worker and in its group."""
+        group_id = self.tasks[attempt.task_id].group_id
+        self.groups[group_id].held -= 1
+        self.ruling.ended_in[group_id] += 1
+        self.ruling.unsaved_held.add(group_id)
+        if attempt.worker_id in self.held:
+            self.held[attempt.worker_id].pop(key, None)
 
     def hear_end(self, attempt: Attempt) -> None:
         """The worker of an *attempt* that was given up says that it has ended all the same."""
