@@ -17,6 +17,7 @@ from uuid import UUID
 
 import asyncpg
 
+from coordinator.duties.schedules import Clock
 from coordinator.handlers.heartbeats import Heartbeats
 from coordinator.handlers.identity import Identities
 from coordinator.handlers.routes import Receiver
@@ -214,6 +215,7 @@ class World:
         identities = Identities(None)
         self._receiver = Receiver(self._inbox, identities, self)
         self._ear = PostgresEar(pool)
+        self._clock = Clock(self._inbox, self._ear)
         self._beats: list[Delivery] = []
         self._heartbeats = Heartbeats(self._ear, self._inbox, identities, self, lambda: PATIENCE.lost_after_s)
         self._letters: list[tuple[str, int, Sequence[Message | bytes]]] = []
@@ -305,6 +307,7 @@ class World:
         self._inbox.post(JudgeSilence(PATIENCE))
         self._inbox.post(Tend())
         self._inbox.post(TendIdle())
+        await self._clock.look()
         await self._apply()
 
     async def _ask(self, answer: Awaitable[Any]) -> None:
