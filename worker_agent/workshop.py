@@ -69,7 +69,7 @@ class Workshop:
         self._news: set[TaskContext] = set()
         self._starts: dict[int, float] = {}
         self._limiter = Limiter(settings.cgroup)
-        log.info("memory limits of tasks", enforced=self._limiter.words)
+        log.debug("memory limits of tasks", enforced=self._limiter.words)
         self.equip(settings)
 
     def equip(self, settings: Settings) -> None:

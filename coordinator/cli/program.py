@@ -34,7 +34,18 @@ from coordinator.client.errors import ExitCode, FarmhandError
 #: Modules that only come with an extra, and which.
 _EXTRAS: Final = {
     **dict.fromkeys(
-        ("alembic", "asyncpg", "fastapi", "prometheus_client", "sqlalchemy", "starlette", "uvicorn", "uvloop"),
+        (
+            "alembic",
+            "asyncpg",
+            "cachetools",
+            "cronsim",
+            "fastapi",
+            "prometheus_client",
+            "sqlalchemy",
+            "starlette",
+            "uvicorn",
+            "uvloop",
+        ),
         "coordinator",
     ),
     **dict.fromkeys(("numpy", "PIL"), "demo"),

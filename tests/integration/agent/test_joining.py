@@ -190,5 +190,5 @@ async def test_the_settings_come_from_flags_environment_and_file_in_this_order(
     made = settings()
     assert made.queues == ["urgent", "default"]
     assert made.slots == 4, "said by a flag"
-    assert "secret" not in str(settings(amqp_url="amqp://me:secret@host/").shown())
+    assert "hush-hush" not in str(settings(amqp_url="amqp://me:hush-hush@host/").shown())
     assert os.environ["FARMHAND_AGENT_SLOTS"] == "7"

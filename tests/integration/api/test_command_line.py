@@ -135,7 +135,11 @@ async def test_workers_and_queues_are_listed(farmhand: Run, rows: Rows) -> None:
 
     assert workers.lines[1].startswith("node-1 online awake -> drain 0/4 62% - ")
     assert workers.lines[1].endswith("default exec a100 -")
-    assert queues.lines == ["QUEUE WAITING RUNNING OLDEST WORKERS", "default 0 0 - 0/1", queues.lines[2]]
+    assert queues.lines == [
+        "QUEUE WAITING RUNNING LIMIT OLDEST WORKERS PAUSED",
+        "default 0 0 - - 0/1 -",
+        queues.lines[2],
+    ]
     assert "nobody serves queue gpu" in queues.err
     assert (await farmhand("workers", "show", "node-1", "--json")).json["labels"] == ["a100"]
     assert "machine node-1.lan" in (await farmhand("workers", "show", "node-1")).lines

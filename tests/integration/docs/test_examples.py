@@ -1,10 +1,13 @@
 """Each page about a rule shows one example: here it is run, on a farm with real agents."""
 
 import asyncio
+import sys
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+import structlog
 
 from coordinator.cli.program import run
 from tests.support import agents, examples
@@ -12,6 +15,14 @@ from tests.support.farm import free_port, running
 from worker_agent import config
 
 PAGES = sorted((Path(__file__).parents[3] / "docs" / "rules").glob("*.md"))
+
+
+@pytest.fixture(autouse=True)
+def logs_apart() -> Iterator[None]:
+    """What agents and coordinator log is no part of what a command prints."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
