@@ -43,7 +43,8 @@ class Hold:
     @property
     def found(self) -> Found:
         """It as a reason."""
-        facts = {"name": self.name, "by": self.by, "because": f": {self.reason}" if self.reason else ""}
+        because = f": {self.reason}" if self.reason else ""
+        facts = {"name": self.name, "by": self.by, "because": because, "since": self.since}
         return Found(Reason.PAUSED_JOB if self.scope is Scope.JOB else Reason.PAUSED_QUEUE, facts)
 
 

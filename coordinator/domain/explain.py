@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from coordinator.domain.matching import Free, TaskClass, averse, misfits, reserved, shortage
+from coordinator.domain.rest import words_of
 from coordinator.domain.why import LINES, STAGES, Count, Found, Kind, Reason
 from coordinator.domain.worker import Worker, unwilling
 
 #: As many of the workers that lack least are named.
 MOST_NEAREST: Final = 3
+#: What a worker is because somebody asked it to be.
+_ASKED: Final = (Reason.ASLEEP, Reason.DRAINING, Reason.TESTING, Reason.QUARANTINED, Reason.ASKED_TO_STOP)
 #: Requirements that are told although every worker meets them.
 _ALWAYS: Final = (Reason.NO_QUEUE, Reason.NO_KIND, Reason.GONE, Reason.ASLEEP, Reason.BUSY)
 
@@ -81,7 +84,8 @@ def explain(
     lacking = {worker.id: tuple(against(worker, free, need, failed_on, everyone, blocked)) for worker, free in workers}
     known = {**(facts or {}), **_facts(need)}
     steps = _funnel(need, lacking.values())
-    reasons = [*before, *_of_workers(lacking, steps, known, ready=ready)]
+    known |= _boasts(need, everyone)
+    reasons = [*before, *_of_workers({one.id: one for one in everyone}, lacking, steps, known, ready=ready)]
     return Explanation(
         tuple(sorted(reasons, key=lambda found: found.reason.place)),
         tuple(_told(steps, known)),
@@ -91,6 +95,7 @@ def explain(
 
 
 def _of_workers(
+    workers: Mapping[str, Worker],
     lacking: Mapping[str, tuple[Reason, ...]],
     steps: Sequence[tuple[Reason, int]],
     facts: Mapping[str, Any],
@@ -109,8 +114,13 @@ def _of_workers(
         counts = Counter(reason for reasons in able.values() for reason in reasons)
         for reason, count in counts.items():
             some = [name for name, reasons in able.items() if reason in reasons]
-            names = ", ".join([*some[:MOST_NEAREST], *(["…"] if len(some) > MOST_NEAREST else [])])
-            yield Found(reason, {**facts, "workers": Count(count), "first": some[0], "names": names})
+            more = ["…"] if len(some) > MOST_NEAREST else []
+            names = ", ".join([*some[:MOST_NEAREST], *more])
+            words = [f"{one}{words}" for one in some[:MOST_NEAREST] if (words := words_of(workers[one]))]
+            each = f": {'; '.join([*words, *more])}" if words else ""
+            since = workers[some[0]].requested_at if reason in _ASKED else None
+            told = {"workers": Count(count), "first": some[0], "names": names, "each": each, "since": since}
+            yield Found(reason, {**facts, **told})
 
 
 def _never(
@@ -170,6 +180,7 @@ def _nearest(
 
     for worker, free in sorted((pair for pair in workers if lacking[pair[0].id]), key=distance)[:MOST_NEAREST]:
         own = {**facts, "free": max(0, free.slots), "all": Count(worker.slots), "connection": worker.connection.value}
+        own["rest"] = words_of(worker)
         reasons = lacking[worker.id]
         yield Near(worker.id, reasons, tuple(STAGES[reason].lacks.format_map(own) for reason in reasons))
 
@@ -189,6 +200,20 @@ def _facts(need: TaskClass) -> dict[str, Any]:
     }
 
 
+def _boasts(need: TaskClass, workers: Sequence[Worker]) -> dict[str, str]:
+    """Who comes closest to what nobody has: the largest worker, and who calls itself what it is not approved for."""
+    largest = []
+    for name, asked in (("slots", need.slots), ("cpus", need.cpus), ("memory_mb", need.memory_mb), ("gpus", need.gpus)):
+        most = max(workers, key=lambda one: getattr(one, name), default=None)
+        if most is not None and getattr(most, name) < asked:
+            largest.append(f"{_amount(name, getattr(most, name))} ({most.id})")
+    claiming = [one.id for one in workers if need.labels and need.labels <= {*one.tags, *one.labels}]
+    return {
+        "largest": f": the most is {', '.join(largest)}" if largest else "",
+        "claims": f"; {claiming[0]} says so itself (a tag), which is not approved" if claiming else "",
+    }
+
+
 def _words(noun: str, words: Collection[str]) -> str:
     several = sorted(words)
     return f"{noun} {several[0]}" if len(several) == 1 else f"all {noun}s {', '.join(several)}"
@@ -196,11 +221,15 @@ def _words(noun: str, words: Collection[str]) -> str:
 
 def size_of(need: TaskClass) -> str:
     """What a task of this class takes, in words."""
-    amounts = [f"{Count(need.slots):slot}"]
-    if need.cpus:
-        amounts.append(f"{need.cpus:g} cpus")
-    if need.memory_mb:
-        amounts.append(f"{need.memory_mb / 1024:.3g} GiB of memory")
-    if need.gpus:
-        amounts.append(f"{Count(need.gpus):gpu}")
-    return ", ".join(amounts)
+    asked = {"slots": need.slots, "cpus": need.cpus, "memory_mb": need.memory_mb, "gpus": need.gpus}
+    return ", ".join(_amount(name, amount) for name, amount in asked.items() if amount)
+
+
+def _amount(name: str, amount: float) -> str:
+    match name:
+        case "cpus":
+            return f"{amount:g} cpus"
+        case "memory_mb":
+            return f"{amount / 1024:.3g} GiB of memory"
+        case _:
+            return format(Count(amount), name.removesuffix("s"))

@@ -7,7 +7,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from coordinator.domain.asking import Source
-from coordinator.domain.worker import EFFECTS, Asked, Duty, Ends
+from coordinator.domain.worker import EFFECTS, Asked, Connection, Duty, Ends, Worker
 
 #: What it is, by what it was asked for or says of itself.
 _WORDS: Final[Mapping[Duty, str]] = {
@@ -42,9 +42,20 @@ class Rest:
     @property
     def sentence(self) -> str:
         """In one sentence without a subject; "" for a worker that takes work."""
+        return "" if self.works else self._what() + self._details()
+
+    @property
+    def words(self) -> str:
+        """What follows the word for its duty: until when, who wanted it and why, or what else it is asked for."""
         if self.works:
             return ""
-        parts = [self._what()]
+        as_asked = self.asked is None or EFFECTS[self.asked].duty is self.duty
+        if as_asked:
+            return self._details()
+        return f" {self.sentence}" if self.duty is Duty.AWAKE else f", {self.sentence}"
+
+    def _details(self) -> str:
+        parts = []
         if self.source is Source.SCHEDULE and self.until is not None:
             parts.append(f" until {self.until.astimezone(ZoneInfo(self.zone)):%a %H:%M} {self.zone}")
         if self.by is not None:
@@ -66,6 +77,12 @@ class Rest:
         return f"asked to {verb}{when}"
 
 
+_COLUMNS: Final = (
+    *("duty", "reason", "requested_state", "requested_source", "requested_by", "requested_reason", "requested_lazy"),
+    *("requested_deadline_at", "sleep_next_at", "sleep_schedule"),
+)
+
+
 def rest_of(row: Mapping[str, Any]) -> Rest:
     """Of a worker's row (the names of its columns)."""
     asked, source, schedule = row["requested_state"], row["requested_source"], row["sleep_schedule"]
@@ -80,3 +97,10 @@ def rest_of(row: Mapping[str, Any]) -> Rest:
         until=row["sleep_next_at"],
         zone=schedule["zone"] if schedule else "UTC",
     )
+
+
+def words_of(worker: Worker) -> str:
+    """What follows the word for what *worker* is, in `why`."""
+    if worker.connection not in (Connection.ONLINE, Connection.SUSPECT):
+        return f": {worker.reason}" if worker.reason else ""
+    return rest_of({name: getattr(worker, name) for name in _COLUMNS}).words

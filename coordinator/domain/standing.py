@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from coordinator.domain.task import FINISHED, TaskState
-from coordinator.domain.why import Count, Found, Reason
+from coordinator.domain.why import Count, Found, Reason, Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,13 @@ class Standing:
     since: datetime | None = None
     leased_until: datetime | None = None
     reason: str | None = None  # why it waits, as it was written down
+    silent_s: float | None = None  # how long its worker has not been heard from, when that is too long
 
 
 def own_reasons(at: Standing) -> Iterator[Found]:
     """What holds the task back by itself, whoever may be free."""
+    if at.silent_s is not None:
+        yield Found(Reason.QUIET, {"worker": at.worker, "silent": Seconds(at.silent_s)})
     match at.state:
         case TaskState.RUNNING:
             yield Found(Reason.RUNNING, _holder(at))
@@ -59,12 +62,13 @@ def own_reasons(at: Standing) -> Iterator[Found]:
 
 def _holder(at: Standing) -> dict[str, object]:
     seconds = max(0, round((at.now - at.since).total_seconds())) if at.since else 0
-    return {"task": at.task, "worker": at.worker, "seconds": seconds}
+    return {"task": at.task, "worker": at.worker, "seconds": Seconds(seconds), "since": at.since}
 
 
 def _time(at: Standing, reason: Reason) -> Found:
     seconds = max(0, round((at.not_before - at.now).total_seconds())) if at.not_before else 0
-    facts = {"task": at.task, "seconds": seconds, "failures": Count(at.ends), "worker": at.worker}
+    facts = {"task": at.task, "seconds": Seconds(seconds), "failures": Count(at.ends), "worker": at.worker}
+    facts["start"] = f"{at.not_before:%Y-%m-%d %H:%M:%S} UTC" if at.not_before else "?"
     facts["because"] = f" ({at.reason})" if at.reason else ""
     return Found(reason, facts)
 

@@ -14,6 +14,7 @@ Sentences and remedies are templates; the names in braces are facts, given by `e
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from string import Formatter
 from typing import Any, Final
 
 
@@ -44,6 +45,7 @@ class Reason(StrEnum):
 
     # the task
     FINISHED = "finished"
+    QUIET = "quiet"
     RUNNING = "running"
     UNDELIVERED = "undelivered"
     DEPENDENCY_NEVER = "dependency_never"
@@ -112,11 +114,18 @@ class Line:
 _K, _W, _R = Kind, Who, Reason
 LINES: Final[Mapping[Reason, Line]] = {
     _R.FINISHED: Line(_K.DONE, _W.SUBMITTER, "It is {state} already.", "farmhand tasks requeue {task}"),
-    _R.RUNNING: Line(_K.RUNNING, _W.NOBODY, "It runs on {worker} since {seconds} s.", "farmhand logs {task} --follow"),
+    _R.QUIET: Line(
+        _K.RUNNING,
+        _W.OPERATOR,
+        "{worker}, which holds it, has not been heard from for {silent}: if that goes on it is lost, and the task runs "
+        "elsewhere.",
+        "farmhand workers show {worker}",
+    ),
+    _R.RUNNING: Line(_K.RUNNING, _W.NOBODY, "It runs on {worker} since {seconds}.", "farmhand logs {task} --follow"),
     _R.UNDELIVERED: Line(
         _K.DELIVERY,
         _W.OPERATOR,
-        "Given to worker {worker} {seconds} s ago, which has not started it yet.",
+        "Given to worker {worker} {seconds} ago, which has not started it yet.",
         "farmhand workers show {worker}",
     ),
     _R.DEPENDENCY_NEVER: Line(
@@ -137,12 +146,12 @@ LINES: Final[Mapping[Reason, Line]] = {
         "Waits until the outputs of task {need} ({name}) are at their published path.",
         "farmhand tasks show {need}",
     ),
-    _R.BACKOFF: Line(_K.SELF, _W.NOBODY, "Failed {failures:time}; tries again in {seconds} s{because}."),
-    _R.NOT_BEFORE: Line(_K.SELF, _W.SUBMITTER, "Starts in {seconds} s."),
+    _R.BACKOFF: Line(_K.SELF, _W.NOBODY, "Failed {failures:time}; tries again in {seconds}{because}."),
+    _R.NOT_BEFORE: Line(_K.SELF, _W.SUBMITTER, "Starts at {start}, in {seconds}."),
     _R.LEASED: Line(
         _K.SELF,
         _W.NOBODY,
-        "It is exclusive and may still run on {worker}: it can go on in {seconds} s, or as soon as that worker says "
+        "It is exclusive and may still run on {worker}: it can go on in {seconds}, or as soon as that worker says "
         "that it has ended.",
         "farmhand workers show {worker}",
     ),
@@ -191,7 +200,7 @@ LINES: Final[Mapping[Reason, Line]] = {
     _R.NO_LABEL: Line(
         _K.NEVER,
         _W.OPERATOR,
-        "No worker has {labels}{among}; approve with: farmhand workers label NAME {words}",
+        "No worker has {labels}{among}{claims}; approve with: farmhand workers label NAME {words}",
         "farmhand workers label {nearest} {words}",
     ),
     _R.NO_SUPERVISOR: Line(
@@ -201,9 +210,14 @@ LINES: Final[Mapping[Reason, Line]] = {
         "be, such as exec.",
         "farmhand workers",
     ),
-    _R.TOO_BIG: Line(_K.NEVER, _W.ADMIN, "Asks for {size}; no worker{among} is that large.", "farmhand workers"),
+    _R.TOO_BIG: Line(
+        _K.NEVER, _W.ADMIN, "Asks for {size}; no worker{among} is that large{largest}.", "farmhand workers"
+    ),
     _R.GONE: Line(
-        _K.LATER, _W.ADMIN, "{workers:worker} could run it but {workers:is|are} offline or lost.", "farmhand workers"
+        _K.LATER,
+        _W.ADMIN,
+        "{workers:worker} could run it but {workers:is|are} offline or lost{each}.",
+        "farmhand workers",
     ),
     _R.SUSPECT: Line(
         _K.LATER,
@@ -214,38 +228,38 @@ LINES: Final[Mapping[Reason, Line]] = {
     _R.ASLEEP: Line(
         _K.LATER,
         _W.OPERATOR,
-        "{workers:worker} could run it but {workers:is|are} asleep.",
+        "{workers:worker} could run it but {workers:is|are} asleep{each}.",
         "farmhand workers wake {first}",
     ),
     _R.DRAINING: Line(
         _K.LATER,
         _W.OPERATOR,
-        "{workers:worker} could run it but {workers:is|are} draining.",
+        "{workers:worker} could run it but {workers:is|are} draining{each}.",
         "farmhand workers wake {first}",
     ),
     _R.UNWELL: Line(
         _K.LATER,
         _W.ADMIN,
-        "{workers:worker} could run it but {workers:says|say} that something is wrong there.",
+        "{workers:worker} could run it but {workers:says|say} that something is wrong there{each}.",
         "farmhand workers show {first}",
     ),
     _R.STARTING: Line(_K.LATER, _W.NOBODY, "{workers:worker} could run it but {workers:is|are} only starting."),
     _R.TESTING: Line(
         _K.LATER,
         _W.OPERATOR,
-        "{workers:worker} could run it but {workers:is|are} being tested, and it does not name {workers:it|them}.",
+        "{workers:worker} could run it but {workers:is|are} being tested, and it names another or none{each}.",
         "farmhand workers wake {first}",
     ),
     _R.QUARANTINED: Line(
         _K.LATER,
         _W.OPERATOR,
-        "{workers:worker} could run it but {workers:is|are} quarantined.",
+        "{workers:worker} could run it but {workers:is|are} quarantined{each}.",
         "farmhand workers wake {first}",
     ),
     _R.ASKED_TO_STOP: Line(
         _K.LATER,
         _W.OPERATOR,
-        "{workers:worker} could run it but {workers:was|were} asked to stop.",
+        "{workers:worker} could run it but {workers:was|were} asked for something else{each}.",
         "farmhand workers wake {first}",
     ),
     _R.BLOCKED: Line(
@@ -287,6 +301,19 @@ class Count(int):
         return f"{int(self):,} {spec}{'' if self == 1 else 's'}" if spec else f"{int(self):,}"
 
 
+#: Below so many seconds they are told in units of that size.
+_UNITS: Final = ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h"), (float("inf"), 86_400, "days"))
+
+
+class Seconds(int):
+    """A length of time, told in the unit that suits it."""
+
+    def __format__(self, spec: str) -> str:
+        """Such as "40 s", "12 min", "3 h", "2 days"."""
+        _, size, unit = next(one for one in _UNITS if self < one[0])
+        return f"{int(self) // size} {unit}"
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A reason that holds, with the facts of its words."""
@@ -309,6 +336,12 @@ class Found:
         """What to type."""
         return self.line.remedy.format_map(self.facts)
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """The facts that its words use, for programs."""
+        used = {name for words in (self.line.sentence, self.line.remedy) for _, name, _, _ in Formatter().parse(words)}
+        return {name: self.facts[name] for name in self.facts if name in used}
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -327,15 +360,15 @@ STAGES: Final[Mapping[Reason, Stage]] = {
     _R.NO_LABEL: Stage("have {labels}", "lacks {labels}"),
     _R.NO_SUPERVISOR: Stage("can supervise its commands", "cannot supervise its commands"),
     _R.TOO_BIG: Stage("are large enough", "is too small for {size}"),
-    _R.GONE: Stage("are online", "is {connection}"),
+    _R.GONE: Stage("are online", "is {connection}{rest}"),
     _R.SUSPECT: Stage("are online", "has not been heard from for a while"),
-    _R.ASLEEP: Stage("are awake", "is asleep"),
-    _R.DRAINING: Stage("are awake", "is draining"),
-    _R.UNWELL: Stage("are awake", "says that something is wrong there"),
+    _R.ASLEEP: Stage("are awake", "is asleep{rest}"),
+    _R.DRAINING: Stage("are awake", "is draining{rest}"),
+    _R.UNWELL: Stage("are awake", "says that something is wrong there{rest}"),
     _R.STARTING: Stage("are awake", "is only starting"),
-    _R.TESTING: Stage("are awake", "is being tested"),
-    _R.QUARANTINED: Stage("are awake", "is quarantined"),
-    _R.ASKED_TO_STOP: Stage("are awake", "was asked to stop"),
+    _R.TESTING: Stage("are awake", "is being tested{rest}"),
+    _R.QUARANTINED: Stage("are awake", "is quarantined{rest}"),
+    _R.ASKED_TO_STOP: Stage("are awake", "is{rest}"),
     _R.BLOCKED: Stage("are not blocked", "is blocked for this kind in this job"),
     _R.FAILED_HERE: Stage("have not failed it", "has failed it, and others can try"),
     _R.BUSY: Stage("have {slots:slot} free", "has {free} of {all:slot} free"),

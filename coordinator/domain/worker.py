@@ -209,7 +209,8 @@ def unwilling(worker: Worker) -> Iterator[Reason]:
     resting = _RESTING.get(worker.duty)
     if resting is not None:
         yield resting
-    if worker.requested_state not in (None, worker.duty):
+    asked = worker.requested_state
+    if asked is not None and not fulfilled(asked, worker.duty) and (resting is None or asked != Asked.AWAKE):
         yield Reason.ASKED_TO_STOP
 
 

@@ -181,6 +181,7 @@ async def _standing(farm: Snapshot, row: asyncpg.Record, state: TaskState) -> St
         row["since"],
         row["leased_until"],
         row["reason"],
+        (farm.now - row["last_seen_at"]).total_seconds() if row["connection"] == "suspect" else None,
     )
 
 
@@ -195,6 +196,7 @@ def _main(reasons: Sequence[Found]) -> int:
 def _reason(found: Found) -> ReasonView:
     line = found.line
     fields: dict[str, Any] = {"code": found.reason.value, "kind": line.kind.value, "who": line.who.value}
+    fields |= {"facts": found.told, "since": found.facts.get("since")}
     return ReasonView(**fields, sentence=found.sentence, remedy=found.remedy)
 
 

@@ -2,18 +2,25 @@
 
 from datetime import datetime
 
+from pydantic import Field, JsonValue
+
 from schemas.views.base import View
 from schemas.views.jobs import TaskState, WaitingClass
 
 
 class ReasonView(View):
-    """A reason: a code for programs, a sentence for people, what to type (empty: only time helps), and who can."""
+    """A reason: a code for programs, a sentence for people, what to type (empty: only time helps), and who can.
+
+    `facts` are what the words were made of: counts, names, numbers of tasks; `since` is when somebody made it so.
+    """
 
     code: str
     kind: WaitingClass
     sentence: str
     remedy: str
     who: str
+    facts: dict[str, JsonValue] = Field(default_factory=dict)
+    since: datetime | None = None
 
 
 class StepView(View):

@@ -3,12 +3,15 @@ SELECT t.id AS task, t.job_id AS job, s.name, s.is_array, t.id - s.first_task AS
        CASE WHEN position('{{' IN s.name) > 0 THEN s.array_values -> (t.id - s.first_task)::integer END::text AS value,
        t.group_id, g.class_id, t.state, t.unmet, t.not_before, t.failures + t.shortages AS ends, t.failed_on, t.reason,
        coalesce(l.worker_id, a.worker_id) AS worker,
-       CASE t.state WHEN 'running' THEN a.started_at ELSE a.assigned_at END AS since, l.free_at AS leased_until
+       CASE t.state WHEN 'running' THEN a.started_at ELSE a.assigned_at END AS since, l.free_at AS leased_until,
+       w.connection, lv.last_seen_at
   FROM tasks t
   JOIN specs s ON s.id = t.spec_id
   JOIN groups g ON g.id = t.group_id
   LEFT JOIN attempts a ON a.task_id = t.id AND a.attempt = t.attempt
   LEFT JOIN leases l ON l.task_id = t.id AND l.released_at IS NULL AND t.state = 'scheduled'
+  LEFT JOIN workers w ON w.id = a.worker_id AND a.state <> 'ended'
+  LEFT JOIN worker_liveness lv ON lv.worker_id = w.id
  WHERE t.id = ANY($1::bigint[])
  ORDER BY t.id;
 

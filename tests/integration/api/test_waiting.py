@@ -1,5 +1,6 @@
 """Why a task does not run yet, read from real rows."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -36,7 +37,13 @@ async def test_each_requirement_that_nobody_meets_is_named(rows: Rows, client: A
         "never/no_label: No worker has all labels a100, nda; approve with: farmhand workers label NAME a100 nda"
     )
     assert await why(rows, client, slots=5, memory_mb=4096) == (
-        "never/too_big: Asks for 5 slots, 4 GiB of memory; no worker is that large."
+        "never/too_big: Asks for 5 slots, 4 GiB of memory; no worker is that large: the most is 4 slots (node-1), "
+        "2 GiB of memory (node-1)."
+    )
+    await rows.worker("node-3", tags=["a100"])
+    assert await why(rows, client, labels=["a100"]) == (
+        "never/no_label: No worker has label a100; node-3 says so itself (a tag), which is not approved; "
+        "approve with: farmhand workers label NAME a100"
     )
 
 
@@ -54,7 +61,10 @@ async def test_workers_that_could_but_do_not_are_counted_by_state(rows: Rows, cl
         "later/gone: 2 workers could run it but are offline or lost.",
         "later/suspect: 1 worker could run it but has not been heard from for a while.",
         "later/asleep: 1 worker could run it but is asleep.",
-        "later/asked_to_stop: 1 worker could run it but was asked to stop.",
+        (
+            "later/asked_to_stop: 1 worker could run it but was asked for something else: b asked to be draining after "
+            "what it holds."
+        ),
     ]
     assert found.main.code == "asked_to_stop"
     assert [(one.who, one.remedy) for one in found.reasons[2:3]] == [("operator", "farmhand workers wake a")]
@@ -62,8 +72,54 @@ async def test_workers_that_could_but_do_not_are_counted_by_state(rows: Rows, cl
         "5 serve queue default", "5 offer kind exec", "2 are online", "0 are awake", "0 have 1 slot free",
     ]  # fmt: skip
     assert [(near.worker, near.lacks) for near in found.nearest] == [
-        ("a", ["is asleep"]), ("b", ["was asked to stop"]), ("c", ["has not been heard from for a while"]),
+        ("a", ["is asleep"]), ("b", ["is asked to be draining after what it holds"]),
+        ("c", ["has not been heard from for a while"]),
     ]  # fmt: skip
+
+
+async def test_who_rests_is_told_with_who_wanted_it_why_and_until_when(rows: Rows, client: AsyncFarmhandClient) -> None:
+    seven = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
+    by_ana: dict[str, Any] = {"requested_by": "ana", "requested_source": "operator"}
+    await rows.worker(
+        "a", duty="asleep", requested_state="asleep", requested_by="sleep schedule", requested_source="schedule",
+        sleep_schedule={"zone": "Europe/Berlin", "asleep": []}, sleep_next_at=seven,
+    )  # fmt: skip
+    await rows.worker("b", duty="asleep", requested_state="awake", **by_ana)
+    await rows.worker("c", duty="draining", requested_state="drain", requested_reason="fan", **by_ana)
+    await rows.worker("d", duty="quarantined", requested_state="quarantined", requested_reason="fails all", **by_ana,
+                      requested_at=seven)  # fmt: skip
+    await rows.worker("e", duty="error", reason="the disk is full")
+    await rows.worker("f", connection="lost", reason="silent for 31 s")
+
+    (task,) = await rows.tasks(await rows.job(), ["ready"])
+    found = await client.why_task(task)
+
+    assert [one.sentence.partition(" could run it but ")[2] for one in found.reasons] == [
+        "is offline or lost: f: silent for 31 s.",
+        "are asleep: a until Mon 07:00 Europe/Berlin by its sleep schedule; b, asked to be awake by ana.",
+        "is draining: c by ana: fan.",
+        "says that something is wrong there: e: the disk is full.",
+        "is quarantined: d by ana: fails all.",
+    ]
+    assert [(one.facts["workers"], one.facts["first"]) for one in found.reasons[1:3]] == [(2, "a"), (1, "c")]
+    assert [one.since for one in found.reasons if one.since] == [seven]
+    assert [near.lacks for near in found.nearest] == [
+        ["is asleep until Mon 07:00 Europe/Berlin by its sleep schedule"],
+        ["is asleep, asked to be awake by ana"],
+        ["is draining by ana: fan"],
+    ]
+
+
+async def test_a_running_task_whose_worker_is_not_heard_is_quiet(rows: Rows, client: AsyncFarmhandClient) -> None:
+    await rows.worker(connection="suspect")
+    (task,) = await rows.tasks(await rows.job(), ["running"])
+    await rows.attempt(task)
+
+    found = await client.why_task(task)
+
+    assert [one.code for one in found.reasons] == ["quiet", "running"]
+    assert found.main.kind == "running"
+    assert found.main.sentence.startswith("node-1, which holds it, has not been heard from for ")
 
 
 async def test_busy_full_and_free_workers_are_told_apart(rows: Rows, client: AsyncFarmhandClient) -> None:

@@ -2,7 +2,7 @@
 
 import string
 
-from coordinator.domain.why import LINES, Count, Kind, Reason
+from coordinator.domain.why import LINES, Count, Kind, Reason, Seconds
 
 
 def test_every_reason_has_its_line_and_every_line_its_place() -> None:
@@ -26,3 +26,9 @@ def test_a_count_says_what_it_counts() -> None:
     assert f"{Count(1):worker} {Count(1):is|are}" == "1 worker is"
     assert f"{Count(3000):worker} {Count(3):is|are}" == "3,000 workers are"
     assert f"{Count(0)}" == "0"
+
+
+def test_a_length_of_time_is_told_in_the_unit_that_suits_it() -> None:
+    assert [f"{Seconds(n)}" for n in (0, 119, 120, 7199, 7200, 172_800)] == [
+        "0 s", "119 s", "2 min", "119 min", "2 h", "2 days",
+    ]  # fmt: skip
