@@ -23,8 +23,8 @@ demo: ready ## Run a small farm on this machine: real broker, real database, thr
 test: lint ## Check the code, then test it on real services; all that must pass before a change lands
 	@$(PYTEST) $(PARALLEL) -m "not extensive"
 
-test-all: lint ## All tests, those that take minutes too
-	@$(PYTEST) $(PARALLEL)
+test-all: lint ## All tests, those that take minutes too, and ten times as many random examples
+	@$(PYTEST) $(PARALLEL) --hypothesis-profile=thorough
 
 test-containers: ready ## The integration tests once more, on servers in containers
 	@$(BIN)/python -m tests.containers

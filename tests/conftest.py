@@ -10,19 +10,19 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import hypothesis
 import pytest
+from hypothesis import settings
 
 from coordinator.local.errors import LocalServiceError
 from coordinator.local.services import Services
+from tests.support import chance
 from tests.support import services as support
 from tests.support.budget import Budget
 
+settings.load_profile(chance.BRIEF)
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    # How fast an example is says nothing about whether it is right, and other tests run beside it.
-    hypothesis.settings.register_profile("untimed", parent=hypothesis.settings.default, deadline=None)
-    hypothesis.settings.load_profile("untimed")
     config.pluginmanager.register(Budget(), "farmhand-budget")
 
 

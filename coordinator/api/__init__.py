@@ -1,9 +1,11 @@
 """The HTTP API: `/api/v1`, health and metrics. Reads come from the rows, every change goes through the one inbox."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from fastapi import APIRouter, Depends, FastAPI
+from starlette.routing import BaseRoute
 
 from coordinator.api import (
     access,
@@ -48,9 +50,25 @@ def create_app(  # noqa: PLR0913 - each part by its name
     *health* names what keeps this coordinator from its work; output files are kept below *blobs*; *door* lets callers
     in (without one, all).
     """
-    app = FastAPI(title="Farmhand", version=version, docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
+    app = FastAPI(
+        title="Farmhand",
+        version=version,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        routes=[*_routes()],
+    )
     door = door or Door()
     app.state.farm = Farm(views, ask, health, telemetry, Blobs(blobs), version, coordinator, door, tokens, figures)
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]
+    problems.install(app)
+    app.add_middleware(Guard, door=door)
+    return app
+
+
+@cache
+def _routes() -> Sequence[BaseRoute]:
+    """Made once in a process: applications differ in their farm alone, and all signatures are read for the routes."""
     v1 = APIRouter(prefix="/api/v1", dependencies=[Depends(authorize)])
     for module in (
         *(access, jobs, changes, outputs, tasks, workers, templates),
@@ -58,9 +76,7 @@ def create_app(  # noqa: PLR0913 - each part by its name
     ):
         v1.include_router(module.router)
     v1.include_router(workers.farmwide)
-    app.include_router(v1)
-    app.include_router(farmwide.probes)
-    app.openapi = lambda: document(app)  # type: ignore[method-assign]
-    problems.install(app)
-    app.add_middleware(Guard, door=door)
-    return app
+    everything = APIRouter()
+    everything.include_router(v1)
+    everything.include_router(farmwide.probes)
+    return everything.routes

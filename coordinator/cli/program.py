@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from functools import cache
 from io import TextIOWrapper
 from typing import Annotated, Final
 
@@ -65,8 +66,9 @@ class _Ordered(TyperGroup):
         return sorted(self.commands, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
 
 
-def build() -> typer.Typer:
-    """All commands."""
+@cache
+def build() -> TyperGroup:
+    """All commands; made once in a process, which takes longer than most of them."""
     app = typer.Typer(
         name="farmhand", cls=_Ordered, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=True,
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},
@@ -97,7 +99,9 @@ def build() -> typer.Typer:
             raise
     else:
         local.register(app)
-    return app
+    program = typer.main.get_command(app)
+    assert isinstance(program, TyperGroup)  # noqa: S101 - it has commands
+    return program
 
 
 def farmhand(

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from coordinator.domain.attempt import Attempt, AttemptEvent, AttemptState
 from coordinator.domain.lease import margin_s
 from coordinator.operations.leasing import Leases as Held
+from tests.support.chance import examples
 from worker_agent import supervisor
 from worker_agent.leases import Lease, Leases, Times, times_of
 from worker_agent.plan import Ref
@@ -249,7 +250,7 @@ class LeaseWalk(RuleBasedStateMachine):
 
 
 TestLeaseWalk = LeaseWalk.TestCase
-TestLeaseWalk.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+TestLeaseWalk.settings = settings(max_examples=examples(0.8), stateful_step_count=50)
 
 
 @given(

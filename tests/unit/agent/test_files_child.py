@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.chance import examples
 from worker_agent.runners.files import CHILD
 
 
@@ -173,7 +174,7 @@ def build(path: Path, what: object) -> None:
         path.write_text(str(what))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(0.06))
 @given(st.dictionaries(names, trees, max_size=3), st.booleans())
 def test_whatever_is_moved_arrives_as_it_was(what: dict[str, object], far: bool) -> None:  # noqa: FBT001
     with tempfile.TemporaryDirectory() as here, tempfile.TemporaryDirectory(dir="/dev/shm") as there:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.task import Outcome, TaskFinished, TaskProgress
+from tests.support.chance import examples
 from worker_agent.lines import LineError, Output, Progress, Result, by_pattern, compile_pattern, read_line, read_result
 from worker_agent.logs import clean
 
@@ -59,7 +60,7 @@ def test_any_line_is_log_or_says_something_that_can_be_sent(start: bytes, line: 
         TaskFinished(task=1, attempt=1, outcome=Outcome.COMPLETED, result=said.value).model_dump_json()
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(0.3))
 @given(st.recursive(st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(), st.lists, max_leaves=5))
 def test_results_come_back_as_they_went(value: object) -> None:
     import json  # noqa: PLC0415

@@ -7,6 +7,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from schemas.task import Held, Judged, Outcome, Phase, Revocation, TaskFinished, Verdict
 from schemas.worker import Duty, RequestedState, RequestState, Welcome
+from tests.support.chance import examples
 from tests.unit.agent.builders import SERVER_TIME, an_attempt
 from worker_agent.machine import Machine
 from worker_agent.plan import Plan, Ref, Work
@@ -239,4 +240,4 @@ class AgentWalk(RuleBasedStateMachine):
 
 
 TestAgentWalk = AgentWalk.TestCase
-TestAgentWalk.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestAgentWalk.settings = settings(max_examples=examples(1.5), stateful_step_count=50)

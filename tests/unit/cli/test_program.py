@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 
 from coordinator.cli import program
 from coordinator.cli.command import CommandError
@@ -41,9 +40,8 @@ def test_every_command_shows_examples_on_lines_of_their_own(farmhand: Run) -> No
 
 
 def _all_commands() -> list[tuple[str, ...]]:
-    app = typer.main.get_command(program.build())
     found: list[tuple[str, ...]] = []
-    for name, command in getattr(app, "commands", {}).items():
+    for name, command in program.build().commands.items():
         below = getattr(command, "commands", None)
         if name not in ("agent", "up", "demo"):
             found.extend([(name, verb) for verb in below] if below else [(name,)])
@@ -125,7 +123,7 @@ def test_a_traceback_is_shown_only_when_asked_for(farmhand: Run, monkeypatch: py
     assert "Traceback" in farmhand("jobs").err
 
 
-def _broken() -> typer.Typer:
+def _broken() -> None:
     raise RuntimeError("broken")
 
 

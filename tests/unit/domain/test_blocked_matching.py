@@ -1,6 +1,6 @@
 """Assignment around blocked workers: none of them is given what it is blocked for, and nobody goes without for it."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.domain.matching import Candidate, Free, Group, offers, place
@@ -37,7 +37,6 @@ WORKERS = st.lists(st.integers(1, 4), min_size=1, max_size=3).map(
 
 
 @given(WORKERS, GROUPS)
-@settings(deadline=None)
 def test_no_worker_gets_what_it_is_blocked_for_and_no_slot_stays_empty_that_could_be_filled(
     workers: list[Worker], groups: list[Group]
 ) -> None:

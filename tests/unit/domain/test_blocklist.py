@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.domain.blocklist import Mark, is_stranded, others, stands_out, to_be_blocked
@@ -134,7 +134,6 @@ STEPS = st.lists(st.tuples(st.sampled_from("fffl"), st.integers(0, 12), st.integ
 
 
 @given(st.integers(1, 6), st.integers(1, 4), STEPS)
-@settings(deadline=None)
 def test_somebody_is_left_whatever_fails_wherever_and_whoever_leaves(
     count: int, block_after: int, steps: list[tuple[str, int, int]]
 ) -> None:

@@ -12,6 +12,7 @@ from coordinator.domain.matching import Candidate, Free, Group, TaskClass, eligi
 from coordinator.domain.planning import plan
 from coordinator.domain.why import Reason
 from coordinator.domain.worker import Worker
+from tests.support.chance import examples
 from tests.unit.domain.test_matching import a_class, a_worker
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -138,7 +139,7 @@ def a_farm(drawn: list[tuple[int, int, list[str], list[str]]]) -> list[Worker]:
     return [a_worker(f"node-{n}", slots=slots, kinds=kinds, queues=queues) for n, slots, kinds, queues in drawn]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(0.6))
 @given(RULES, FARM, GROUPS, st.data())
 def test_no_limit_is_ever_exceeded_and_nothing_assignable_is_left(
     rules: Rules,
@@ -162,7 +163,7 @@ def test_no_limit_is_ever_exceeded_and_nothing_assignable_is_left(
         farm.end(data.draw(st.sampled_from(sorted(farm.held))))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(0.6))
 @given(GROUPS)
 def test_a_license_without_a_total_has_none_to_give(groups: list[tuple[int, str, int, int]]) -> None:
     farm = Simulated(Rules(), a_farm([(1, 6, ["echo", "render"], ["y"])]), groups)
@@ -170,7 +171,7 @@ def test_a_license_without_a_total_has_none_to_give(groups: list[tuple[int, str,
     assert not any(farm.need(group).licenses for _, group in +farm.held)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(0.6))
 @given(
     st.lists(st.sampled_from([0.5, 1.0, 2.0, 3.0]), min_size=2, max_size=4),
     st.integers(1, 12),
@@ -196,7 +197,7 @@ def test_by_fair_share_nobody_is_more_than_one_task_ahead_of_another_however_tas
                 assert (held[one] - 1) / weight[one] <= held[other] / weight[other] + 1e-9
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=examples(0.6))
 @given(st.integers(2, 4), st.integers(1, 6))
 def test_by_fair_share_nobody_starves(submitters: int, slots: int) -> None:
     """Tasks of equal length end one by one, the oldest first: all along, each has got within one task of his share."""

@@ -9,6 +9,7 @@ from coordinator.domain.matching import Free, Group, TaskClass, offers, place
 from coordinator.domain.planning import plan
 from coordinator.domain.why import LINES, STAGES, Kind, Reason
 from coordinator.domain.worker import Connection, Duty, Worker
+from tests.support.chance import examples
 from tests.unit.domain.test_matching import a_class, a_worker
 
 WORDS = st.frozensets(st.sampled_from(["a", "b"]), max_size=2)
@@ -64,7 +65,7 @@ def next_assignment(some: list[tuple[Worker, Free]], need: TaskClass, task: Cand
     return bool(place(offered, [task], [worker for worker, _ in some], [group]))
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(1.5))
 @given(workers(), CLASSES, st.lists(st.integers(0, 3), max_size=5), st.data())
 def test_there_is_no_reason_exactly_when_the_next_assignment_would_place_the_task(
     some: list[Worker], need: TaskClass, holding: list[int], data: st.DataObject

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordinator.domain.schedule import MISSED_AFTER, MOST_LOOKED_AT, Due, Missed, Overlap, due, following, next_after
+from tests.support.chance import examples
 
 MINUTE = timedelta(minutes=1)
 #: Around the changes of clocks in Paris and New York, on a day like any other, and over the end of a leap year.
@@ -66,7 +67,7 @@ def brute_force(cron: str, zone: ZoneInfo, after: datetime, until: datetime) -> 
     return found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(0.3))
 @given(st.sampled_from(STARTS), ZONES, MINUTES, HOURS, DAYS, WEEKDAYS)
 def test_the_next_instants_are_those_that_brute_force_finds(
     after: datetime, zone: str, minute: str, hour: str, day: str, weekday: str
@@ -88,7 +89,7 @@ def test_the_next_instants_are_those_that_brute_force_finds(
     overlap=st.sampled_from(Overlap),
     most=st.integers(1, 100),
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(0.12))
 def test_of_missed_instants_each_policy_keeps_its_own(
     late_s: int, cron: str, missed: Missed, overlap: Overlap, most: int
 ) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -37,7 +37,6 @@ def refusal(*tasks: dict[str, Any], **fields: Any) -> tuple[str, str]:
 
 
 @given(needs=st.dictionaries(NAMES, st.lists(NAMES, max_size=4), min_size=1))
-@settings(deadline=None)
 def test_a_graph_is_taken_exactly_when_all_it_names_is_there_and_it_has_no_cycle(needs: dict[str, list[str]]) -> None:
     tasks = [{"name": name, "after": after} for name, after in needs.items()]
     unknown = {other for after in needs.values() for other in after} - needs.keys()
@@ -132,7 +131,6 @@ def test_bytes_are_counted_not_characters() -> None:
 
 
 @given(value=json_values, template=st.sampled_from(["{{value}}", "a {{ value }} b", "{{value}}{{value}}", "{{index}}"]))
-@settings(deadline=None)
 def test_an_element_never_takes_more_than_was_counted_for_it(value: Any, template: str) -> None:
     commands = [{"name": "echo", "parameters": {"message": template, "again": [template]}}]
     task = a_job({"commands": commands, "array": {"values": [value]}}).tasks[0]
@@ -198,7 +196,6 @@ def test_what_a_task_may_not_say_is_refused_with_its_field(fields: dict[str, Any
 
 
 @given(priority=st.integers(0, 100), retries=st.integers(0, 100), values=st.lists(json_values, min_size=1, max_size=5))
-@settings(deadline=None)
 def test_a_submission_survives_the_wire(priority: int, retries: int, values: list[Any]) -> None:
     job = a_job(
         {"priority": priority, "retries": retries, "array": {"values": values}}, {"name": "b", "after": ["task"]}

@@ -19,6 +19,7 @@ from schemas.envelope import (
     decode_to_worker,
 )
 from schemas.task import TaskFinished
+from tests.support.chance import examples
 from tests.support.wire import an_envelope
 from tests.unit.schemas.instances import SCHEMAS, instances, json_values
 
@@ -35,7 +36,7 @@ def with_result(raw: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", DRAWN)
 @given(data=st.data())
-@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=examples(0.15), suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_its_schema_allows_is_read_and_survives_the_wire(name: str, data: st.DataObject) -> None:
     said = data.draw(instances(name))
     message = decode(json.dumps(said).encode(), MODELS[name])
@@ -47,7 +48,6 @@ def test_whatever_its_schema_allows_is_read_and_survives_the_wire(name: str, dat
 
 
 @given(result=json_values)
-@settings(deadline=None)
 def test_a_result_comes_out_as_it_went_in(result: Any) -> None:
     message, unknown = decode_from_worker(with_result(json.dumps(result).encode()))
     event = message.events[0]
@@ -97,7 +97,7 @@ def test_what_just_can_be_stored_is_taken(raw: bytes) -> None:
 
 
 @given(depth=st.integers(1, 190))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=examples(0.2))
 def test_what_is_nested_as_deep_as_it_may_be_can_be_sent_on(depth: int) -> None:
     message, _ = decode_from_worker(with_result(b"[" * depth + b"123456789012345678" + b"]" * depth))
     assert decode(message.model_dump_json().encode(), FromWorker) == message
@@ -154,7 +154,6 @@ def test_a_message_of_exactly_the_limit_is_read_and_one_byte_more_is_not() -> No
 
 
 @given(body=st.binary(max_size=300))
-@settings(deadline=None)
 def test_no_bytes_do_anything_but_be_refused(body: bytes) -> None:
     for model in (FromWorker, ToWorker, FromSubmitter):
         with pytest.raises(UndecodableError):
@@ -162,7 +161,6 @@ def test_no_bytes_do_anything_but_be_refused(body: bytes) -> None:
 
 
 @given(worker=json_values, events=json_values | st.lists(json_values | st.fixed_dictionaries({"type": json_values})))
-@settings(deadline=None)
 def test_no_json_does_anything_but_be_read_or_refused(worker: Any, events: Any) -> None:
     for body in (an_envelope(worker=worker, events=events), an_envelope(events=events)):
         try:
@@ -192,7 +190,6 @@ def a_named(name: str, after: str) -> dict[str, Any]:
 
 
 @given(extra=json_values)
-@settings(deadline=None)
 def test_fields_of_a_newer_version_are_ignored(extra: Any) -> None:
     plain, _ = decode_from_worker(an_envelope(instance="00000000-0000-0000-0000-000000000001", events=[FINISHED]))
     body = an_envelope(
@@ -207,7 +204,6 @@ def test_fields_of_a_newer_version_are_ignored(extra: Any) -> None:
     fields=st.dictionaries(st.text("abc", max_size=3), json_values, max_size=3),
     place=st.integers(0, 2),
 )
-@settings(deadline=None)
 def test_events_of_a_newer_version_are_left_out_and_counted(kind: str, fields: dict[str, Any], place: int) -> None:
     events = [FINISHED, FINISHED | {"attempt": 2}]
     events.insert(place, fields | {"type": kind})

@@ -11,6 +11,7 @@ from schemas.base import MAX_INT, MAX_MESSAGE_BYTES
 from schemas.envelope import FromWorker, ToWorker, decode_from_worker, decode_to_worker, size_of, split
 from schemas.task import Held, Judged, Outcome, Phase, TaskFinished, Verdict, Verdicts
 from schemas.worker import MAX_HELD, MAX_SLOTS, Capacity, Duty, Platform, WorkerHeartbeat, WorkerOnline
+from tests.support.chance import examples
 
 LONGEST_ATTEMPT = 2**31 - 1
 #: A character that takes as many bytes as any.
@@ -84,7 +85,7 @@ def test_split_keeps_every_item_in_order_and_every_part_fits(sizes: list[int]) -
 
 
 @given(counts=st.lists(st.integers(0, 500), min_size=1, max_size=40), wide=st.booleans())
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=examples(0.2))
 def test_what_was_split_is_read_again_as_it_was(counts: list[int], wide: bool) -> None:  # noqa: FBT001 - drawn
     judged = Judged(task=MAX_INT if wide else 1, attempt=LONGEST_ATTEMPT, verdict=Verdict.SUPERSEDED)
     commands = [Verdicts(verdicts=[judged] * count) for count in counts]
