@@ -30,7 +30,7 @@ test-containers: ready ## The integration tests once more, on servers in contain
 	@$(BIN)/python -m tests.containers
 
 check: lint ## Without services, in seconds: format, lint, types, import contracts, unit tests
-	@$(PYTEST) -q tests/unit $(wildcard tests/contract)
+	@$(PYTEST) -q -n 2 tests/unit
 
 lint: ready
 	@$(BIN)/ruff format --check --quiet .
