@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from schemas.base import Line, Parameters, Strict, Word
-from schemas.task import Command, Limits, Resources, SecretRef
+from schemas.task import Command, Limits, Resources, SecretRef, secrets_named
 
 #: A task's specification, as JSON, may take this many bytes; larger things travel by reference.
 MAX_SPEC_BYTES: Final = 32 * 1024
@@ -187,6 +187,11 @@ class TaskSpec(Strict):
                 "pass large data by reference"
             )
         return self
+
+    @cached_property
+    def secrets(self) -> frozenset[str]:
+        """The secrets that it asks for: in its environment, and in that of its commands."""
+        return frozenset(secrets_named(self.environment, self.commands))
 
     @cached_property
     def told_bytes(self) -> int:

@@ -4,11 +4,13 @@ An attempt belongs to one worker for ever; `(task, attempt)` with the envelope's
 every report. Times are aware UTC; durations carry their unit in the name.
 """
 
+import contextlib
+from collections.abc import Iterable, Mapping
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, ValidationError
 
 from schemas.base import AttemptNumber, Count, Line, Message, Parameters, Positive, Strict, Text, Word
 
@@ -94,6 +96,24 @@ class SecretRef(Strict):
     """In place of a variable's value: the secret of this name, which only the worker has."""
 
     secret: Word
+
+    @classmethod
+    def name_in(cls, value: object) -> str | None:
+        """The name of the secret that *value*, a model or what JSON makes of it, refers to, when it does."""
+        if isinstance(value, dict) and "secret" in value:
+            with contextlib.suppress(ValidationError):
+                return cls.model_validate(value).secret
+        return value.secret if isinstance(value, SecretRef) else None
+
+
+def secrets_named(environment: Mapping[str, "str | SecretRef"], commands: Iterable[Command]) -> set[str]:
+    """The secrets that a task asks for: in its environment, and in that of its commands."""
+    values: list[object] = [*environment.values()]
+    for command in commands:
+        given = command.parameters.get("env")
+        if isinstance(given, Mapping):
+            values += given.values()
+    return {name for value in values if (name := SecretRef.name_in(value)) is not None}
 
 
 class AttemptRef(Message):

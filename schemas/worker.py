@@ -96,6 +96,9 @@ class WorkerOnline(Message):
     It lists all that it holds; what it does not list is lost. `boot_id` tells one start of the machine from
     the next. `queues` are in the order in which it wants to serve them. `supervises` are the commands that it can
     run in exclusive tasks: as processes that a supervisor ends in time even when the agent is dead.
+
+    `runners` are the commands that it can run, `secrets` the names of those that it has, `enforces` the limits of tasks
+    (fields of `Limits`) that it can keep. What is not said is not known, and not asked for.
     """
 
     type: Literal["worker.online"] = "worker.online"
@@ -110,6 +113,9 @@ class WorkerOnline(Message):
     duty: Duty = Duty.AWAKE
     can_restart: bool = False
     supervises: Words = Field(default_factory=list)
+    runners: Words | None = None
+    secrets: Words | None = None
+    enforces: Words | None = None
     holds: HeldList = Field(default_factory=list)
 
 

@@ -60,7 +60,7 @@ class Agent:
         self._shipping = Shipping(address, settings.data / "spool")
         self._leases = Leases()
         self._workshop = Workshop(settings, journal, self._shipping, self._boot_id, self._ended, self._leases)
-        self._presence = Presence(settings, self._workshop.names, self._boot_id, self._workshop.supervises)
+        self._presence = Presence(settings, self._workshop.offers(), self._boot_id)
         self._machine = Machine(settings.slots, can_restart=settings.can_restart)
         self._inbox: list[Delivered] = []
         self._flush_planned = False
@@ -77,7 +77,7 @@ class Agent:
         )
         self.settings = settings.model_copy(update={name: getattr(self.settings, name) for name in fixed})
         self._workshop.equip(self.settings)
-        self._presence = Presence(self.settings, self._workshop.names, self._boot_id, self._workshop.supervises)
+        self._presence = Presence(self.settings, self._workshop.offers(), self._boot_id)
         self._machine.on_reloaded(settings.slots, can_restart=settings.can_restart)
         self._plan_flush()
         log.info("settings reloaded")
@@ -329,6 +329,10 @@ class Agent:
                     await self._beat_now.wait()
             self._beat_now.clear()
             stats = await asyncio.to_thread(self._presence.sample)
+            offers = await asyncio.to_thread(self._workshop.offers)
+            if self._presence.offer(offers) and machine.epoch and not self._closing:
+                machine.say_online()
+                self._plan_flush()
             if machine.epoch and not self._closing:
                 await self._shipping.beat(partial(self._heartbeat, stats))
 

@@ -14,7 +14,7 @@ from pydantic import JsonValue, ValidationError
 from schemas.base import undecodable
 from schemas.job import TaskSpec, inside
 from schemas.spawn import TaskSpawn
-from schemas.task import AssignedAttempt, OutputFile, TaskOutput, TaskProgress
+from schemas.task import AssignedAttempt, OutputFile, SecretRef, TaskOutput, TaskProgress
 from worker_agent.leases import Lease
 from worker_agent.limits import OnExcess
 from worker_agent.logs import LogStream, clean
@@ -23,7 +23,6 @@ from worker_agent.outputs import OutputError, describe, upload, wanted
 from worker_agent.plan import Ref, Work
 from worker_agent.processes import MARK
 from worker_agent.runners.base import CommandError, LeaseOverError
-from worker_agent.secrets import reference
 
 #: Linux refuses a variable of more than 128 KiB.
 VARIABLE_BYTES: Final = 100 * 1024
@@ -190,7 +189,7 @@ class TaskContext:
 
     def plain(self, value: object) -> str:
         """The variable that *value* means: a text, or a secret by its name."""
-        name = reference(value)
+        name = SecretRef.name_in(value)
         if name is None and isinstance(value, str):
             return value
         if name is None or name not in self._secrets:

@@ -12,13 +12,13 @@ from typing import Final, Protocol
 
 import structlog
 
-from schemas.task import AssignedAttempt, Cause, Command, Outcome, OutputFile, TaskFinished
+from schemas.task import AssignedAttempt, Cause, Command, Outcome, OutputFile, TaskFinished, secrets_named
 from worker_agent.context import Surroundings, TaskContext
 from worker_agent.logs import clean
 from worker_agent.outputs import OutputError, manifest
 from worker_agent.plan import Work
 from worker_agent.runners.base import CommandError, InstantRunner, LeaseOverError, Runner, cause_of, is_supervised
-from worker_agent.secrets import SecretError, Secrets, named_in
+from worker_agent.secrets import SecretError, Secrets
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ class Execution:
         for command in commands:
             if command.name not in instant:
                 return None
-        if named_in(self._spec):
+        if secrets_named(self._spec.environment, commands):
             return None
         try:
             for command in commands:
@@ -110,7 +110,7 @@ class Execution:
         limit = asyncio.timeout(self._spec.max_run_s)
         try:
             async with limit:
-                if secrets := named_in(self._spec):
+                if secrets := secrets_named(self._spec.environment, self._spec.commands):
                     self.context.learn(await asyncio.to_thread(self._read, secrets))
                 for command in self._spec.commands:
                     exit_code = await self._command(command)

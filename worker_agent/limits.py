@@ -50,6 +50,17 @@ class Caps:
         )
 
 
+def enforceable() -> list[str]:
+    """The limits of tasks (fields of `Limits`) that can be kept on this machine."""
+    can = {
+        "memory_mb": (_PROC / "self" / "stat").exists(),
+        "nice": hasattr(os, "setpriority"),
+        "oom_score": os.access(_PROC / "self" / "oom_score_adj", os.W_OK),
+        "idle_io": hasattr(psutil, "IOPRIO_CLASS_IDLE"),
+    }
+    return [name for name, so in can.items() if so]
+
+
 def settle(pid: int, caps: Caps) -> None:
     """Give the new session of *pid* its place. What is not allowed here is left as it is: these are no promises."""
     with contextlib.suppress(OSError):

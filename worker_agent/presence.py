@@ -1,6 +1,7 @@
 """What an agent says of itself: `worker.online` and `worker.heartbeat`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -13,6 +14,8 @@ from worker_agent.machine_stats import Sampler, describe_platform, measure_capac
 
 #: What the envelope takes.
 _ENVELOPE_BYTES: Final = 1024
+#: As many words of one sort are told.
+MOST_WORDS: Final = 64
 
 
 def software() -> str:
@@ -23,18 +26,33 @@ def software() -> str:
         return "farmhand (not installed)"
 
 
-class Presence:
-    """The facts that do not change while the settings do not."""
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What tasks may ask for by name: commands (also in exclusive tasks), secrets, limits."""
 
-    def __init__(self, settings: Settings, runners: list[str], boot_id: str, supervises: Sequence[str] = ()) -> None:
+    runners: Sequence[str] = ()
+    supervises: Sequence[str] = ()
+    secrets: Sequence[str] = ()
+    enforces: Sequence[str] = ()
+
+
+class Presence:
+    """The facts that do not change while the settings do not; what it offers may."""
+
+    def __init__(self, settings: Settings, offers: Offers, boot_id: str) -> None:
         self._settings = settings
         self._boot_id = boot_id
-        self._kinds = settings.kinds or sorted(runners)[:64]
-        self._supervises = list(supervises)[:64]
+        self._kinds = settings.kinds or sorted(offers.runners)[:MOST_WORDS]
+        self._offers = offers
         self._platform = describe_platform()
         self._capacity = measure_capacity(settings.slots, settings.cpus, settings.memory_mb, settings.gpus)
         self._active_at = datetime.now(UTC)
         self._sampler = Sampler(settings.outputs if settings.outputs.is_dir() else settings.data)
+
+    def offer(self, offers: Offers) -> bool:
+        """It offers this from now on; whether that is something else than before."""
+        before, self._offers = self._offers, offers
+        return before != offers
 
     def active(self) -> None:
         """Something was done just now."""
@@ -45,24 +63,32 @@ class Presence:
         return self._sampler.sample()
 
     def online(self, duty: Duty, holds: list[Held]) -> bytes:
-        """I am here, and hold this; as JSON that fits a message."""
+        """I am here, and hold this; as JSON that fits a message. What gives way first is what tasks may ask for by
+        name."""
         settings = self._settings
-        return _fitting(
-            WorkerOnline(
-                boot_id=self._boot_id,
-                software=software(),
-                platform=self._platform,
-                kinds=self._kinds,
-                queues=settings.queues,
-                tags=settings.tags,
-                zone=settings.zone,
-                capacity=self._capacity,
-                duty=duty,
-                can_restart=settings.can_restart,
-                supervises=self._supervises,
-                holds=holds,
-            )
+        event = WorkerOnline(
+            boot_id=self._boot_id,
+            software=software(),
+            platform=self._platform,
+            kinds=self._kinds,
+            queues=settings.queues,
+            tags=settings.tags,
+            zone=settings.zone,
+            capacity=self._capacity,
+            duty=duty,
+            can_restart=settings.can_restart,
+            supervises=list(self._offers.supervises)[:MOST_WORDS],
+            runners=_all(self._offers.runners),
+            secrets=_all(self._offers.secrets),
+            enforces=_all(self._offers.enforces),
+            holds=holds,
         )
+        # What is not said is not asked for; exclusive tasks are for those who say that they can.
+        for field, nothing in (("secrets", None), ("runners", None), ("supervises", [])):
+            if _fits(_json(event)):
+                break
+            event = event.model_copy(update={field: nothing})
+        return _fitting(event)
 
     def heartbeat(self, duty: Duty, holds: list[Held], stats: MachineStats | None) -> bytes:
         """I am alive, and hold this; as JSON that fits a message. What gives way first is the load of each core and the
@@ -78,6 +104,11 @@ class Presence:
             if not _fits(_json(beat)):
                 beat = beat.model_copy(update={"stats": None})
         return _fitting(beat)
+
+
+def _all(words: Sequence[str]) -> list[str] | None:
+    """All of *words*, or none: what is not said is not asked for."""
+    return list(words) if len(words) <= MOST_WORDS else None
 
 
 def _fitting(event: WorkerOnline | WorkerHeartbeat) -> bytes:

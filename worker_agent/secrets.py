@@ -4,19 +4,20 @@ A task names a secret where a variable's value would stand (`{secret: NAME}`); t
 name. A secret is a file of that name in the secrets directory, or among the credentials that systemd hands over.
 """
 
+import contextlib
 import fnmatch
 import os
+import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
-from pydantic import JsonValue, ValidationError
-
-from schemas.task import AssignedAttempt, SecretRef
 from worker_agent.masking import LEAST, lines_of
 
 MOST_BYTES: Final = 32 * 1024
+#: What tasks can name: `schemas.base.Word`.
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,63}")
 #: Logs show these in place of what cannot be shown: a value that holds one could not be found there.
 _REPLACEMENTS: Final = "\N{REPLACEMENT CHARACTER}\N{SYMBOL FOR NULL}"
 
@@ -32,6 +33,18 @@ class Secrets:
     def __init__(self, directories: Sequence[Path] = (), readers: Sequence[str] | None = None) -> None:
         self._directories = directories
         self._readers = readers
+
+    def names(self, kinds: Collection[str]) -> list[str]:
+        """Those that are there and that tasks of some of these *kinds* may read. Blocks; does not look into them."""
+        found = set()
+        for directory in self._directories:
+            with contextlib.suppress(OSError), os.scandir(directory) as entries:
+                found |= {entry.name for entry in entries if _NAME.fullmatch(entry.name) and entry.is_file()}
+        if self._readers is None:
+            return sorted(found)
+        return sorted(
+            name for name in found if any(_matches(name, kind, reader) for kind in kinds for reader in self._readers)
+        )
 
     def read(self, name: str, kind: str) -> str:
         """The secret *name*, for a task of this *kind*. Blocks. Raises `SecretError`."""
@@ -79,28 +92,3 @@ def _read(path: Path, name: str) -> str:
 def _matches(name: str, kind: str, reader: str) -> bool:
     secret, _, kinds = reader.partition(":")
     return fnmatch.fnmatchcase(name, secret) and fnmatch.fnmatchcase(kind, kinds)
-
-
-def reference(value: object) -> str | None:
-    """The name of the secret that *value* refers to, when it does."""
-    if isinstance(value, SecretRef):
-        return value.secret
-    if isinstance(value, dict) and "secret" in value:
-        try:
-            return SecretRef.model_validate(value).secret
-        except ValidationError:
-            return None
-    return None
-
-
-def named_in(spec: AssignedAttempt) -> set[str]:
-    """The secrets that an attempt asks for: in its environment, and in that of its commands."""
-    return {name for value in _values(spec) if (name := reference(value)) is not None}
-
-
-def _values(spec: AssignedAttempt) -> Iterator[JsonValue | SecretRef]:
-    yield from spec.environment.values()
-    for command in spec.commands:
-        given = command.parameters.get("env")
-        if isinstance(given, Mapping):
-            yield from given.values()

@@ -20,8 +20,9 @@ from worker_agent.context import TaskContext
 from worker_agent.execution import Execution
 from worker_agent.journal import Journal, JournalError, ProcessRow
 from worker_agent.leases import Lease, Leases, supported
-from worker_agent.limits import Caps, Limiter, OnExcess
+from worker_agent.limits import Caps, Limiter, OnExcess, enforceable
 from worker_agent.plan import Ref, Stop, Work
+from worker_agent.presence import Offers
 from worker_agent.processes import started_at
 from worker_agent.runners.base import InstantRunner, Runner
 from worker_agent.runners.program import Rules
@@ -83,11 +84,16 @@ class Workshop:
         )
         self.runners: Mapping[str, Runner] = found.lasting
         self.instant: Mapping[str, InstantRunner] = found.instant
-        self.names = found.offered
-        self.supervises = found.supervised if supported() else []
+        self._kinds = settings.kinds or found.offered
+        self._offered = found.offered, found.supervised if supported() else [], enforceable()
         self._caps = Caps(None, settings.nice, settings.oom_score)
         self._enforce_memory = settings.enforce_memory
         self.secrets = Secrets(settings.secrets, settings.secret_readers)
+
+    def offers(self) -> Offers:
+        """What tasks may ask for by name, as it is now. Blocks for a moment."""
+        runners, supervises, enforces = self._offered
+        return Offers(runners, supervises, self.secrets.names(self._kinds), enforces)
 
     async def close(self) -> None:
         """End what runs, at once."""

@@ -151,6 +151,8 @@ def _funnel(need: TaskClass, lacking: Collection[tuple[Reason, ...]]) -> list[tu
     asked |= {Reason.NO_LABEL} if need.labels else set()
     asked |= {Reason.NO_ZONE} if need.zone else set()
     asked |= {Reason.NO_SUPERVISOR} if need.exclusive else set()
+    asked |= {Reason.NO_SECRET} if need.secrets else set()
+    asked |= {Reason.NO_LIMIT} if need.limits else set()
     dropped = Counter(min(reasons, key=lambda reason: reason.place) for reasons in lacking if reasons)
     left, steps = len(lacking), []
     for reason in STAGES:
@@ -192,6 +194,9 @@ def _facts(need: TaskClass) -> dict[str, Any]:
         "zone": need.zone or "",
         "tags": _words("tag", need.tags),
         "labels": _words("label", need.labels),
+        "commands": _words("command", need.runners),
+        "secrets": _words("secret", need.secrets),
+        "limits": _words("limit", need.limits),
         "words": " ".join(sorted(need.labels)),
         "slots": Count(need.slots),
         "size": size_of(need),
@@ -216,7 +221,7 @@ def _boasts(need: TaskClass, workers: Sequence[Worker]) -> dict[str, str]:
 
 def _words(noun: str, words: Collection[str]) -> str:
     several = sorted(words)
-    return f"{noun} {several[0]}" if len(several) == 1 else f"all {noun}s {', '.join(several)}"
+    return f"{noun} {''.join(several)}" if len(several) <= 1 else f"all {noun}s {', '.join(several)}"
 
 
 def size_of(need: TaskClass) -> str:

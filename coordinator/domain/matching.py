@@ -43,6 +43,10 @@ class TaskClass:
     licenses: tuple[tuple[str, int], ...] = ()
     #: The commands of an exclusive task: its worker must be able to supervise each. Empty: it is not exclusive.
     exclusive: frozenset[str] = frozenset()
+    #: The commands, secrets and limits that its worker must have, if it says which it has.
+    runners: frozenset[str] = frozenset()
+    secrets: frozenset[str] = frozenset()
+    limits: frozenset[str] = frozenset()
 
     def counted(self, submitter: str) -> list[tuple[Key, int]]:
         """What one task of this class and *submitter* counts for, beside its job; the narrowest limit first."""
@@ -122,8 +126,19 @@ def misfits(worker: Worker, need: TaskClass) -> Iterator[Reason]:
         yield Reason.NO_LABEL
     if not need.exclusive.issubset(worker.supervises):
         yield Reason.NO_SUPERVISOR
+    yield from _unserved(worker, need)
     if not Free(worker.slots, worker.cpus, worker.memory_mb, worker.gpus).fits(need):
         yield Reason.TOO_BIG
+
+
+def _unserved(worker: Worker, need: TaskClass) -> Iterator[Reason]:
+    """What tasks ask for by name, and a worker that says what it has has not."""
+    if worker.runners is not None and not need.runners.issubset(worker.runners):
+        yield Reason.NO_RUNNER
+    if worker.secrets is not None and not need.secrets.issubset(worker.secrets):
+        yield Reason.NO_SECRET
+    if worker.enforces is not None and not need.limits.issubset(worker.enforces):
+        yield Reason.NO_LIMIT
 
 
 def eligible(worker: Worker, need: TaskClass) -> bool:

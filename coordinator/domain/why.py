@@ -73,6 +73,9 @@ class Reason(StrEnum):
     NO_TAG = "no_tag"
     NO_LABEL = "no_label"
     NO_SUPERVISOR = "no_supervisor"
+    NO_RUNNER = "no_runner"
+    NO_SECRET = "no_secret"  # noqa: S105
+    NO_LIMIT = "no_limit"
     TOO_BIG = "too_big"
     # how a worker is just now
     GONE = "gone"
@@ -208,6 +211,24 @@ LINES: Final[Mapping[Reason, Line]] = {
         _W.SUBMITTER,
         "It is exclusive, and no worker can supervise its commands{among}: those that are processes of their own can "
         "be, such as exec.",
+        "farmhand workers",
+    ),
+    _R.NO_RUNNER: Line(
+        _K.NEVER,
+        _W.ADMIN,
+        "No worker{among} can run {commands}: see docs/runners.md for what each command needs on its machine.",
+        "farmhand workers",
+    ),
+    _R.NO_SECRET: Line(
+        _K.NEVER,
+        _W.ADMIN,
+        "No worker{among} has {secrets}: its operator puts a file of that name into the worker's secrets_dir.",
+        "farmhand workers show {nearest}",
+    ),
+    _R.NO_LIMIT: Line(
+        _K.NEVER,
+        _W.SUBMITTER,
+        "No worker{among} can keep {limits}: run it elsewhere, or submit it without.",
         "farmhand workers",
     ),
     _R.TOO_BIG: Line(
@@ -359,6 +380,9 @@ STAGES: Final[Mapping[Reason, Stage]] = {
     _R.NO_TAG: Stage("have {tags}", "lacks {tags}"),
     _R.NO_LABEL: Stage("have {labels}", "lacks {labels}"),
     _R.NO_SUPERVISOR: Stage("can supervise its commands", "cannot supervise its commands"),
+    _R.NO_RUNNER: Stage("can run {commands}", "cannot run {commands}"),
+    _R.NO_SECRET: Stage("have {secrets}", "lacks {secrets}"),
+    _R.NO_LIMIT: Stage("can keep {limits}", "cannot keep {limits}"),
     _R.TOO_BIG: Stage("are large enough", "is too small for {size}"),
     _R.GONE: Stage("are online", "is {connection}{rest}"),
     _R.SUSPECT: Stage("are online", "has not been heard from for a while"),

@@ -144,6 +144,10 @@ class Worker:
     gpus: int = 0
     can_restart: bool = False
     supervises: list[str] = field(default_factory=list)
+    #: The commands, secrets and limits that it can serve; None: it has not said, and nothing is asked of it.
+    runners: list[str] | None = None
+    secrets: list[str] | None = None
+    enforces: list[str] | None = None
     requested_state: str | None = None
     requested_lazy: bool = True
     requested_reason: str | None = None

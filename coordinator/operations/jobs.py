@@ -193,7 +193,7 @@ def _times(job: JobSpec, task: TaskSpec, now: datetime) -> Times:
 
 def class_of(task: TaskSpec, default_queue: str) -> TaskClass:
     """The requirements of *task*, without a number yet."""
-    need = task.resources
+    need, commands = task.resources, frozenset(command.name for command in task.commands)
     return TaskClass(
         0,
         task.queue or default_queue,
@@ -206,7 +206,10 @@ def class_of(task: TaskSpec, default_queue: str) -> TaskClass:
         need.memory_mb,
         need.gpus,
         tuple(sorted(task.licenses.items())),
-        exclusive=frozenset(command.name for command in task.commands) if task.exclusive else frozenset(),
+        exclusive=commands if task.exclusive else frozenset(),
+        runners=commands,
+        secrets=task.secrets,
+        limits=frozenset(name for name, value in task.limits or () if value),
     )
 
 
@@ -217,6 +220,9 @@ def fingerprint(need: TaskClass) -> str:
     if need.exclusive:
         parts.append(",".join(sorted(need.exclusive)))
     parts += [f"{name}={count}" for name, count in need.licenses]
+    for which, words in (("runners", need.runners), ("secrets", need.secrets), ("limits", need.limits)):
+        if words:
+            parts.append(f"{which}:{','.join(sorted(words))}")
     return sha256("|".join(str(part) for part in parts).encode()).hexdigest()
 
 

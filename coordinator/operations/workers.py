@@ -88,6 +88,7 @@ def _describe(worker: Worker, event: WorkerOnline) -> None:
     worker.memory_mb, worker.gpus = event.capacity.memory_mb, event.capacity.gpus
     worker.can_restart = event.can_restart
     worker.supervises = event.supervises
+    worker.runners, worker.secrets, worker.enforces = event.runners, event.secrets, event.enforces
 
 
 def _new_epoch(ledger: Ledger, worker: Worker, message: FromWorker, event: WorkerOnline) -> None:

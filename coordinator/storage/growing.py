@@ -45,6 +45,9 @@ async def class_ids(connection: asyncpg.Connection, needs: Sequence[TaskClass]) 
             [need.gpus for need in new],
             [",".join(sorted(need.exclusive)) for need in new],
             [as_json(dict(need.licenses)) for need in new],
+            [",".join(sorted(need.runners)) for need in new],
+            [",".join(sorted(need.secrets)) for need in new],
+            [",".join(sorted(need.limits)) for need in new],
         )
         found.update((row["fingerprint"], row["id"]) for row in await connection.fetch(SAVE["class_ids"], missing))
     return found

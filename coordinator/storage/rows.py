@@ -80,7 +80,8 @@ def worker_values(one: Worker) -> tuple[Any, ...]:
         one.gpus, one.can_restart, one.requested_state, one.requested_lazy, one.requested_reason, one.requested_by,
         one.requested_instance, one.reason, one.requested_source, one.requested_at, one.requested_deadline_at,
         one.resume, one.arrivals, one.sleep_schedule, one.sleep_next_at, one.idle_action, one.idle_after_s,
-        one.idle_noted_at, one.idle_refused_at, one.supervises,
+        one.idle_noted_at, one.idle_refused_at, one.supervises, one.runners,
+        one.secrets, one.enforces,
     )  # fmt: skip
 
 
@@ -127,7 +128,8 @@ def task_class(row: Record) -> TaskClass:
     return TaskClass(
         row["id"], row["queue"], row["kind"], frozenset(row["tags"]), frozenset(row["labels"]), row["zone"],
         row["slots"], row["cpus"], row["memory_mb"], row["gpus"], tuple(sorted(row["licenses"].items())),
-        exclusive=frozenset(row["exclusive"]),
+        exclusive=frozenset(row["exclusive"]), runners=frozenset(row["runners"]), secrets=frozenset(row["secrets"]),
+        limits=frozenset(row["limits"]),
     )  # fmt: skip
 
 

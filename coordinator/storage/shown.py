@@ -88,6 +88,7 @@ def worker_detail(row: Row) -> dict[str, Any]:
         "boot_id": row["boot_id"],
         "platform": json.loads(row["platform"]),
         "can_restart": row["can_restart"],
+        **{name: row[name] for name in ("supervises", "runners", "secrets", "enforces")},
         "stats": parsed(row["stats"]),
         "open_sessions": row["open_sessions"],
         "last_activity_at": row["last_activity_at"],

@@ -4,6 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from pydantic import Field
+
 from schemas.views.base import View
 from schemas.views.rules import Paused
 from schemas.views.sleep import SleepView
@@ -93,13 +95,18 @@ class WorkerDetail(WorkerView):
     """A worker with its machine, and the attempts it holds (at most 500).
 
     `health` is 1.0 when it fails nothing; it is lessened by the `failing_jobs` in which it failed what nobody else has.
-    `rests` says why it takes no work.
+    `rests` says why it takes no work. `supervises` are the commands that it can run in exclusive tasks; `runners`,
+    `secrets` and `enforces` the commands, the names of secrets and the limits of tasks that it serves (null: not said).
     """
 
     instance: str
     boot_id: str
     platform: dict[str, Any]
     can_restart: bool
+    supervises: list[str] = Field(default_factory=list)
+    runners: list[str] | None = None
+    secrets: list[str] | None = None
+    enforces: list[str] | None = None
     health: float = 1.0
     failing_jobs: int = 0
     stats: dict[str, Any] | None

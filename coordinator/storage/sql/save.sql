@@ -124,9 +124,9 @@ INSERT INTO workers (id, protocol, connection, duty, epoch, instance, boot_id, s
                      labels, zone, slots, cpus, memory_mb, gpus, can_restart, requested_state, requested_lazy,
                      requested_reason, requested_by, requested_instance, reason, requested_source, requested_at,
                      requested_deadline_at, resume, arrivals, sleep_schedule, sleep_next_at, idle_action, idle_after_s,
-                     idle_noted_at, idle_refused_at, supervises, online_at, changed_at)
+                     idle_noted_at, idle_refused_at, supervises, runners, secrets, enforces, online_at, changed_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-        $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $38)
+        $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $41)
 ON CONFLICT (id) DO UPDATE
    SET protocol = excluded.protocol, connection = excluded.connection, duty = excluded.duty, epoch = excluded.epoch,
        instance = excluded.instance, boot_id = excluded.boot_id, software = excluded.software,
@@ -141,7 +141,8 @@ ON CONFLICT (id) DO UPDATE
        sleep_schedule = excluded.sleep_schedule, sleep_next_at = excluded.sleep_next_at,
        idle_action = excluded.idle_action, idle_after_s = excluded.idle_after_s,
        idle_noted_at = excluded.idle_noted_at, idle_refused_at = excluded.idle_refused_at,
-       supervises = excluded.supervises,
+       supervises = excluded.supervises, runners = excluded.runners, secrets = excluded.secrets,
+       enforces = excluded.enforces,
        online_at = CASE WHEN workers.epoch = excluded.epoch THEN workers.online_at ELSE excluded.online_at END,
        changed_at = excluded.changed_at;
 
@@ -190,12 +191,14 @@ ON CONFLICT (name) DO UPDATE SET last_run_at = excluded.last_run_at;
 
 -- name: add_classes
 INSERT INTO classes (fingerprint, queue, kind, tags, labels, zone, slots, cpus, memory_mb, gpus, exclusive,
-                     licenses)
+                     licenses, runners, secrets, limits)
 SELECT u.fingerprint, u.queue, u.kind, string_to_array(u.tags, ','), string_to_array(u.labels, ','), u.zone, u.slots,
-       u.cpus, u.memory_mb, u.gpus, string_to_array(u.exclusive, ','), u.licenses::jsonb
+       u.cpus, u.memory_mb, u.gpus, string_to_array(u.exclusive, ','), u.licenses::jsonb,
+       string_to_array(u.runners, ','), string_to_array(u.secrets, ','), string_to_array(u.limits, ',')
   FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::integer[],
-              $8::double precision[], $9::bigint[], $10::integer[], $11::text[], $12::text[])
-       AS u(fingerprint, queue, kind, tags, labels, zone, slots, cpus, memory_mb, gpus, exclusive, licenses)
+              $8::double precision[], $9::bigint[], $10::integer[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
+       AS u(fingerprint, queue, kind, tags, labels, zone, slots, cpus, memory_mb, gpus, exclusive, licenses, runners,
+            secrets, limits)
 ON CONFLICT (fingerprint) DO NOTHING;
 
 -- name: class_ids

@@ -34,6 +34,22 @@ def told(joined: Peer) -> Callable[[], bool]:
     return lambda: any(VALUE.encode() in message.body for message in joined.deliveries)
 
 
+async def test_an_agent_says_which_secrets_it_has_and_notices_new_ones(
+    peer: Peer, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    directory = tmp_path / "secrets"
+    directory.mkdir()
+    (directory / "s3-key").write_text(VALUE)
+    await start_agent(secrets_dir=directory, secret_readers=["s3-*:exec", "ftp:nuke"])
+    online = await peer.hear(WorkerOnline)
+    assert online.secrets == ["s3-key"]
+    assert {"exec", "python", "echo"} <= set(online.runners or ())
+    assert online.enforces == ["memory_mb", "nice", "oom_score", "idle_io"]
+    (directory / "ftp").write_text("for a kind that it does not offer")
+    (directory / "s3-other").write_text(VALUE)
+    assert (await peer.hear(WorkerOnline)).secrets == ["s3-key", "s3-other"]
+
+
 async def test_a_program_has_the_secret_and_nobody_hears_of_it(joined: Peer, told: Callable[[], bool]) -> None:
     code = """
 import base64, os, sys

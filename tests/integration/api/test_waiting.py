@@ -77,6 +77,29 @@ async def test_workers_that_could_but_do_not_are_counted_by_state(rows: Rows, cl
     ]  # fmt: skip
 
 
+async def test_who_says_what_it_serves_gets_nothing_else(rows: Rows, client: AsyncFarmhandClient) -> None:
+    await rows.worker(runners=["exec"], secrets=["s3-key"], enforces=["nice"])
+
+    assert await why(rows, client, runners=["nuke"]) == (
+        "never/no_runner: No worker can run command nuke: see docs/runners.md for what each command needs on its "
+        "machine."
+    )
+    assert await why(rows, client, secrets=["s3-key", "ftp"]) == (
+        "never/no_secret: No worker has all secrets ftp, s3-key: its operator puts a file of that name into the "
+        "worker's secrets_dir."
+    )
+    assert await why(rows, client, limits=["memory_mb"]) == (
+        "never/no_limit: No worker can keep limit memory_mb: run it elsewhere, or submit it without."
+    )
+    (task,) = await rows.tasks(await rows.job(), ["ready"], runners=["exec"], secrets=["s3-key"], limits=["nice"])
+    found = await client.why_task(task)
+    assert "1 have secret s3-key" in [f"{step.workers} {step.words}" for step in found.funnel]
+    assert found.able == 1
+    await rows.worker("older")
+    (task,) = await rows.tasks(await rows.job(), ["ready"], runners=["nuke"], secrets=["ftp"], limits=["memory_mb"])
+    assert (await client.why_task(task)).able == 1, "who does not say what it serves is asked for nothing"
+
+
 async def test_who_rests_is_told_with_who_wanted_it_why_and_until_when(rows: Rows, client: AsyncFarmhandClient) -> None:
     seven = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
     by_ana: dict[str, Any] = {"requested_by": "ana", "requested_source": "operator"}

@@ -13,7 +13,7 @@ from schemas.worker import MAX_SLOTS, Duty, Gpu, MachineStats, WorkerHeartbeat, 
 from worker_agent.config import Settings, load
 from worker_agent.machine_stats import Sampler
 from worker_agent.outbox import FINISHED, STARTED, Envelopes, Outbox
-from worker_agent.presence import Presence
+from worker_agent.presence import Offers, Presence
 
 INSTANCE = "6b0e2f0e-7b39-4a53-8d0f-1f1f8d1a2b3c"
 LARGEST = 2**63 - 1
@@ -24,7 +24,7 @@ def presence(tmp_path: Path) -> Presence:
     """An agent with every list as long as it may be."""
     words = [f"{number:064}" for number in range(64)]
     fields = {"data_dir": tmp_path, "queues": words, "tags": words, "kinds": words, "slots": MAX_SLOTS}
-    return Presence(load(None, fields), [], "boot")
+    return Presence(load(None, fields), Offers(), "boot")
 
 
 def held(phase: Phase, count: int = MAX_SLOTS) -> list[Held]:
@@ -61,7 +61,7 @@ def test_a_heartbeat_with_500_slots_in_use_fits_a_message(presence: Presence, ph
 
 
 def test_a_usual_heartbeat_of_500_slots_keeps_its_statistics(tmp_path: Path) -> None:
-    presence = Presence(load(None, {"data_dir": tmp_path, "slots": MAX_SLOTS}), ["exec"], "boot")
+    presence = Presence(load(None, {"data_dir": tmp_path, "slots": MAX_SLOTS}), Offers(["exec"]), "boot")
     holds = [Held(task=1_000_000 + number, attempt=3, phase=Phase.RUNNING, done=77) for number in range(MAX_SLOTS)]
     beat = sent(presence.heartbeat(Duty.AWAKE, holds, MachineStats(cores_percent=[50.0] * 64)))
     assert isinstance(beat, WorkerHeartbeat)

@@ -12,6 +12,8 @@ from coordinator.domain.worker import Connection, Duty, Worker
 from tests.support.chance import examples
 from tests.unit.domain.test_matching import a_class, a_worker
 
+#: Mostly all; sometimes too little, or not said.
+SERVED = st.sampled_from([None, ["a", "b"], ["a", "b"], ["a", "b"], ["a"], []])
 WORDS = st.frozensets(st.sampled_from(["a", "b"]), max_size=2)
 
 
@@ -31,6 +33,9 @@ def workers(most: int = 5) -> st.SearchStrategy[list[Worker]]:
         slots=st.integers(1, 3),
         cpus=st.integers(0, 3).map(float),
         memory_mb=st.integers(0, 2),
+        runners=SERVED,
+        secrets=SERVED,
+        enforces=SERVED,
     )
     return st.lists(one, max_size=most, unique_by=lambda worker: worker.id)
 
@@ -46,6 +51,9 @@ CLASSES = st.builds(
     slots=st.integers(1, 2),
     cpus=st.integers(0, 2).map(float),
     memory_mb=st.integers(0, 1),
+    runners=WORDS,
+    secrets=st.one_of(st.just(frozenset()), WORDS),
+    limits=st.one_of(st.just(frozenset()), WORDS),
 )
 HELD = a_class(2, slots=1, cpus=1.0)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.base import MAX_INT, MAX_MESSAGE_BYTES
 from schemas.envelope import FromWorker, ToWorker, decode_from_worker, decode_to_worker, size_of, split
-from schemas.task import Held, Judged, Outcome, Phase, TaskFinished, Verdict, Verdicts
+from schemas.task import Held, Judged, Limits, Outcome, Phase, TaskFinished, Verdict, Verdicts
 from schemas.worker import MAX_HELD, MAX_SLOTS, Capacity, Duty, Platform, WorkerHeartbeat, WorkerOnline
 from tests.support.chance import examples
 
@@ -66,6 +66,7 @@ def test_an_online_of_five_hundred_full_slots_fits_one_message() -> None:
         zone="z" * 64,
         capacity=Capacity(slots=MAX_SLOTS, cpus=4095.123456789012, memory_mb=2**40, gpus=1024),
         duty=Duty.QUARANTINED,
+        enforces=list(Limits.model_fields),
         holds=[held()] * MAX_HELD,
     )
     message, _ = decode_from_worker(an_envelope_of(online))
