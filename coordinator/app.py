@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from importlib.metadata import version
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ from coordinator.api import create_app
 from coordinator.api.blobs import Blobs
 from coordinator.api.door import Door
 from coordinator.config import Identity, Settings, is_loopback
+from coordinator.doctor import Doctor, Places
 from coordinator.domain.access import Auth
 from coordinator.duties import canary, idleness, partitions, presence, resume, retention, schedules, statistics, sweep
 from coordinator.duties.periodic import every
@@ -170,6 +171,7 @@ class Coordinator:
             figures=Statistics(reading, sample_days=settings.samples_kept_days),
             tokens=shelf,
             door=a_door(settings, shelf),
+            diagnose=a_doctor(settings, self.name, health).diagnose,
         )
         async with serving(web, settings), asyncio.TaskGroup() as group:
             road = group.create_task(broker.run())
@@ -207,6 +209,13 @@ def a_door(settings: Settings, shelf: Tokens) -> Door:
         log.warning("open_to_all", host=settings.http_host, hint="whoever reaches it can run programs: FARMHAND_AUTH")
     token = settings.api_token.get_secret_value() if settings.api_token else None
     return Door(shelf, bootstrap=token, auth=settings.auth, exposed=exposed)
+
+
+def a_doctor(settings: Settings, coordinator: str, health: Callable[[], Sequence[str]]) -> Doctor:
+    """Who looks at everything for those who ask."""
+    management = settings.management_url.get_secret_value() if settings.management_url else None
+    places = Places(settings.database_url, settings.amqp_url, management)
+    return Doctor(places, by=coordinator, version=version("farmhand"), health=health)
 
 
 @contextlib.asynccontextmanager

@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     amqp_url: Annotated[str, Field(description="RabbitMQ, as amqp://user:password@host:port/vhost")] = (
         "amqp://farmhand@127.0.0.1:5672/"
     )
+    management_url: Annotated[
+        SecretStr | None, Field(description="RabbitMQ's management interface, as http://user:password@host:15672")
+    ] = None
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8600
     auth: Annotated[Auth, Field(description="whether calls need a token")] = Auth.AUTO

@@ -25,7 +25,7 @@ from coordinator.api import (
 from coordinator.api.blobs import Blobs
 from coordinator.api.document import document
 from coordinator.api.door import Door, Shelf
-from coordinator.api.farm import Ask, Farm
+from coordinator.api.farm import Ask, Diagnose, Farm
 from coordinator.api.guard import Guard
 from coordinator.api.reads import Figures, Reads
 from coordinator.api.roles import authorize
@@ -44,6 +44,7 @@ def create_app(  # noqa: PLR0913 - each part by its name
     figures: Figures | None = None,
     tokens: Shelf | None = None,
     door: Door | None = None,
+    diagnose: Diagnose | None = None,
 ) -> FastAPI:
     """The application.
 
@@ -59,7 +60,9 @@ def create_app(  # noqa: PLR0913 - each part by its name
         routes=[*_routes()],
     )
     door = door or Door()
-    app.state.farm = Farm(views, ask, health, telemetry, Blobs(blobs), version, coordinator, door, tokens, figures)
+    app.state.farm = Farm(
+        views, ask, health, telemetry, Blobs(blobs), version, coordinator, door, tokens, figures, diagnose
+    )
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     problems.install(app)
     app.add_middleware(Guard, door=door)

@@ -14,12 +14,20 @@ from coordinator.domain.access import Caller
 from coordinator.operations import requests
 from coordinator.operations.requests import UnavailableError
 from coordinator.telemetry import Telemetry
+from schemas.views import Diagnosis
 
 A = TypeVar("A")
 
 #: The writer answers within this many seconds, or the caller is told that it is not known yet.
 ANSWER_S = 60.0
 _LONGEST_ACTOR = 200
+
+
+class Diagnose(Protocol):
+    """The doctor."""
+
+    async def __call__(self) -> Diagnosis:
+        """Look at everything."""
 
 
 class Ask(Protocol):
@@ -43,6 +51,7 @@ class Farm:
     door: Door = field(default_factory=Door)
     shelf: Shelf | None = None
     figures: Figures | None = None
+    diagnose: Diagnose | None = None
     #: Few large bodies are taken in at once, so that memory is bounded.
     large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))

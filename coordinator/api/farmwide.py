@@ -5,10 +5,10 @@ from fastapi import APIRouter, Response
 
 from coordinator.api.farm import FarmHere
 from coordinator.api.problems import problem
-from coordinator.operations.requests import UnavailableError
+from coordinator.operations.requests import NotFoundError, UnavailableError
 from coordinator.telemetry import CONTENT_TYPE
 from schemas.envelope import VERSION
-from schemas.views import CapacityView, FarmInfo, QueueView
+from schemas.views import CapacityView, Diagnosis, FarmInfo, QueueView
 
 router = APIRouter(tags=["farm"])
 probes = APIRouter(tags=["probes"])
@@ -24,6 +24,14 @@ async def queues(farm: FarmHere) -> list[QueueView]:
 async def capacity(farm: FarmHere) -> CapacityView:
     """How many more workers the waiting tasks could use, and which could be stopped without loss."""
     return await farm.views.capacity()
+
+
+@router.get("/doctor")
+async def doctor(farm: FarmHere) -> Diagnosis:
+    """What is wrong with the farm, its database and its broker, and what to do. Takes seconds, changes nothing."""
+    if farm.diagnose is None:
+        raise NotFoundError("this coordinator has no doctor")
+    return await farm.diagnose()
 
 
 @router.get("/info")

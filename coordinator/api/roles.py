@@ -17,6 +17,7 @@ NEEDS: Final[Mapping[tuple[str, str], Role]] = {
     ("GET", "/info"): _V,
     ("GET", "/queues"): _V,
     ("GET", "/capacity"): _V,
+    ("GET", "/doctor"): _O,
     # jobs and tasks
     ("GET", "/jobs"): _V,
     ("POST", "/jobs"): _S,

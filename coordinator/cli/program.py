@@ -14,6 +14,7 @@ from coordinator.cli import (
     access,
     capacity,
     changes,
+    doctor,
     jobs,
     limits,
     parked,
@@ -57,7 +58,7 @@ _EXTRAS: Final = {
 #: The order in which help lists the commands: what people do first comes first.
 _ORDER: Final = (
     "demo", "up", "submit", "jobs", "tasks", "why", "logs", "story", "workers", "queues", "limits", "capacity", "stats",
-    "templates", "schedules", "parked", "access", "coordinator", "agent", "migrate", "config",
+    "templates", "schedules", "parked", "access", "doctor", "coordinator", "agent", "migrate", "config",
 )  # fmt: skip
 
 
@@ -83,6 +84,7 @@ def build() -> TyperGroup:
         queues,
         limits,
         capacity,
+        doctor,
         templates,
         schedules,
         telling,

@@ -20,6 +20,7 @@ from schemas.views import (
     BlockView,
     CapacityView,
     Changed,
+    Diagnosis,
     Entry,
     FarmInfo,
     IdleView,
@@ -513,3 +514,8 @@ def revoke_token(name: str) -> Call[Changed]:
 def info() -> Call[FarmInfo]:
     """The coordinator's release, and the farm in numbers."""
     return _get("info", FarmInfo)
+
+
+def doctor() -> Call[Diagnosis]:
+    """What is wrong with the farm, its database and its broker."""
+    return _get("doctor", Diagnosis)

@@ -10,6 +10,7 @@ from coordinator.operations.ports import Delivery
 from coordinator.operations.store import LogChunk
 from schemas.base import UndecodableError
 from schemas.task import TaskLog
+from schemas.topology import is_canary
 
 
 class LogStore(Protocol):
@@ -32,6 +33,9 @@ class Logs:
         chunks: list[tuple[str, LogChunk]] = []
         readable = []
         for delivery in deliveries:
+            if is_canary(delivery.routing_key):
+                readable.append(delivery)
+                continue
             try:
                 message = self._identities.read(delivery)
             except UndecodableError as error:

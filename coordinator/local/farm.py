@@ -243,7 +243,15 @@ class LocalFarm:
         return name
 
     def _places(self) -> Places:
-        return Places(self.path, self.published, self.services.database_url, self.services.amqp_url, self._agents_token)
+        services = self.services
+        return Places(
+            self.path,
+            self.published,
+            services.database_url,
+            services.amqp_url,
+            self._agents_token,
+            services.management_url,
+        )
 
     async def _close(self) -> None:
         """Have a token for the farm's owner, beside its URL, and one for its agents: both for the owner's eyes only."""

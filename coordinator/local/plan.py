@@ -50,6 +50,7 @@ class Places:
     database_url: str
     amqp_url: str
     agents_token: str | None = None
+    management_url: str | None = None
 
     @property
     def outputs(self) -> Path:
@@ -69,6 +70,7 @@ def a_coordinator(name: str, plan: Plan, places: Places, port: str) -> Part:
         **plan.settings,
         "FARMHAND_DATABASE_URL": places.database_url,
         "FARMHAND_AMQP_URL": places.amqp_url,
+        **({"FARMHAND_MANAGEMENT_URL": places.management_url} if places.management_url else {}),
         "FARMHAND_HTTP_HOST": plan.http_host,
         "FARMHAND_HTTP_PORT": port,
         "FARMHAND_COORDINATOR_ID": name,

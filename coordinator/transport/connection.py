@@ -159,7 +159,7 @@ class Link:
             await self.pause(self._backoff.next_s())
             self.tries += 1
             try:
-                self._take(await self._dial())
+                self._take(await self.dial())
             except BrokerRefusedError as error:
                 if refusable:
                     raise
@@ -173,7 +173,8 @@ class Link:
                 said, said_at = problem, time.monotonic()
                 self._log.warning("broker not reached, trying again", problem=problem)
 
-    async def _dial(self) -> AbstractConnection:
+    async def dial(self) -> AbstractConnection:
+        """One try, whose connection belongs to the caller. `BrokerRefusedError`, or `LostError` for what may pass."""
         connection = aio_pika.Connection(self._url, client_properties=dict(self._properties))
         try:
             with losses():

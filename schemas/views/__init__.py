@@ -7,6 +7,7 @@ coordinator may say more.
 from schemas.views.access import NewTokenView, TokenView, TokenWish
 from schemas.views.base import Changed, Entry, Page, Problem, Submitted, View
 from schemas.views.capacity import CapacityView, WantedView
+from schemas.views.doctor import CheckState, CheckView, Diagnosis
 from schemas.views.farm import CoordinatorView, FarmInfo, Numbers, ParkedDetail, ParkedState, ParkedView, WorkerCount
 from schemas.views.jobs import (
     FINISHED_JOB,
@@ -73,10 +74,13 @@ __all__ = [
     "BlockView",
     "CapacityView",
     "Changed",
+    "CheckState",
+    "CheckView",
     "Connection",
     "CoordinatorView",
     "Counts",
     "Day",
+    "Diagnosis",
     "Entry",
     "FairShare",
     "FarmInfo",
