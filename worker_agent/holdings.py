@@ -183,6 +183,14 @@ class Holdings:
         outcome = work.stopped_as or Outcome.INTERRUPTED
         self.report(work, finished.model_copy(update={"outcome": outcome, "error": work.stopped_why or None}))
 
+    def stay(self) -> None:
+        """There is no goodbye after all: what it would have handed back is reported."""
+        self.handing_back = False
+        works, self.handed_back = self.handed_back, []
+        for work in works:
+            self.held[work.ref] = work
+            self.report(work, interruption(work, work.stopped_why))
+
     def fail_unjournaled(self, work: Work, reason: str) -> None:
         """The journal does not have it, so it must not run."""
         if work.report is not None:

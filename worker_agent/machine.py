@@ -25,6 +25,7 @@ EXIT_OK: Final = 0
 EXIT_RESTART: Final = 10
 #: Who is this takes tasks.
 _WORKING: Final = frozenset({Duty.AWAKE, Duty.TESTING})
+_GOING: Final = frozenset({RequestedState.OFFLINE, RequestedState.RESTART})
 #: What it is to be when it is asked for this.
 _DUTIES: Final = {
     RequestedState.AWAKE: Duty.AWAKE,
@@ -43,6 +44,8 @@ class Leaving:
     exit_code: int
     #: What it was willing to do before.
     duty: Duty
+    #: The coordinator wants it, and may want something else before the goodbye.
+    asked: bool = False
     settled: bool = False
     said: bool = False
 
@@ -222,10 +225,15 @@ class Machine:
     # --- duty ------------------------------------------------------------------------------------------------
 
     def on_request(self, wish: RequestState) -> None:
-        """The coordinator asks for another state; it asks again until it hears that it is so."""
+        """The coordinator asks for another state; it asks again until it hears that it is so. What it asked for before,
+        going included, it takes back by that, until the goodbye."""
         reason = wish.reason or ""
+        leaving = self._leaving
+        if leaving is not None and leaving.asked and not leaving.said and wish.state not in _GOING:
+            self._leaving = None
+            self._hands.stay()
         match wish.state:
-            case RequestedState.OFFLINE | RequestedState.RESTART:
+            case state if state in _GOING:
                 self._on_asked_to_go(wish, reason)
             case _ if self._leaving is not None:
                 self._become(self.duty, "it is leaving")
@@ -250,7 +258,10 @@ class Machine:
                 self._hands.plan.announces.append(said)
             return
         code = EXIT_RESTART if wish.state is RequestedState.RESTART else EXIT_OK
-        self.leave(reason or f"asked to {'restart' if code else 'go offline'}", code, lazy=wish.lazy)
+        words = reason or f"asked to {'restart' if code else 'go offline'}"
+        if self._leaving is not None and self._leaving.asked:
+            self._leaving.reason, self._leaving.exit_code = words, code
+        self.leave(words, code, lazy=wish.lazy, asked=True)
 
     def _take_up(self, reason: str, *, lazy: bool) -> None:
         """Be what was asked for, as far as that is possible now."""
@@ -261,10 +272,12 @@ class Machine:
         else:
             self._quiet(self._asked, reason, lazy=lazy)
 
-    def leave(self, reason: str, exit_code: int, *, lazy: bool = True) -> None:
+    def leave(self, reason: str, exit_code: int, *, lazy: bool = True, asked: bool = False) -> None:
         """Take nothing new, finish what runs (or stop it now), say goodbye, exit."""
+        if self._leaving is not None:
+            self._leaving.asked = self._leaving.asked and asked
         if self._leaving is None:
-            self._leaving = Leaving(reason, exit_code, self._asked)
+            self._leaving = Leaving(reason, exit_code, self._asked, asked=asked)
             self._hands.handing_back = True
             self._quiet(Duty.DRAINING, reason, lazy=lazy)
         elif not lazy:

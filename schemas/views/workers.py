@@ -121,7 +121,9 @@ class WorkerDetail(WorkerView):
 class QueueView(View):
     """A queue: what is ready in it, what runs, since when the oldest of the next waits, and who serves it.
 
-    `serving` are workers that take work from it now, `workers` all that name it and are not lost or offline.
+    `serving` are workers that take any work from it now: online, awake and not asked for anything else (one that is
+    tested takes only tasks that name it, and does not count). `workers` are all that name it and are not lost or
+    offline.
     """
 
     name: str

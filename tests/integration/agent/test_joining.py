@@ -11,10 +11,10 @@ import pytest
 
 from schemas import topology
 from schemas.envelope import decode_from_worker
-from schemas.task import Outcome, TaskLog
+from schemas.task import Outcome, TaskLog, TaskStarted
 from schemas.worker import Duty, RequestedState, WorkerHeartbeat, WorkerOffline, WorkerOnline, WorkerStateChanged
 from tests.integration.agent.conftest import NAME, Said, StartAgent, StartProcess
-from tests.integration.agent.peer import Peer, an_attempt
+from tests.integration.agent.peer import Peer, an_attempt, python
 from worker_agent.config import Settings
 
 QUEUE = topology.worker_queue(NAME)
@@ -171,6 +171,25 @@ async def test_an_agent_that_is_asked_to_go_offline_ends_well(peer: Peer, start_
     goodbye = await peer.hear(WorkerOffline)
     assert goodbye.reason == "the test says so"
     assert await agent.wait() == 0
+
+
+async def test_an_agent_that_was_asked_to_stop_stays_when_it_is_asked_to_be_awake_before_it_has(
+    peer: Peer, start_process: StartProcess, tmp_path: Path
+) -> None:
+    start_process()
+    await peer.hear(WorkerOnline)
+    gate = tmp_path / "gate"
+    wait = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.02)"
+    await peer.assign(an_attempt(1, 1, python(wait)))
+    await peer.hear(TaskStarted)
+    await peer.request(RequestedState.OFFLINE)
+    await peer.hear(WorkerStateChanged, lambda said: said.duty is Duty.DRAINING)
+    await peer.request(RequestedState.AWAKE)
+    await peer.hear(WorkerStateChanged, lambda said: said.duty is Duty.AWAKE)
+    gate.touch()
+    await peer.assign(an_attempt(2, 1))
+    assert (await peer.finished(1)).outcome is Outcome.COMPLETED
+    assert (await peer.finished(2)).outcome is Outcome.COMPLETED
 
 
 async def test_an_agent_that_is_asked_to_restart_says_so_by_its_exit_code(

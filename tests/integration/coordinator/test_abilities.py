@@ -1,5 +1,7 @@
 """Commands, secrets and limits that tasks ask for: only who has them gets the task; who has not said is not asked."""
 
+from typing import Any
+
 from tests.support.farm import Farm
 from tests.support.wire import WireWorker
 
@@ -12,7 +14,7 @@ NEEDY = {
 
 
 async def test_a_task_waits_for_a_worker_that_has_what_it_names(farm: Farm) -> None:
-    able = {"runners": ["exec"], "enforces": ["memory_mb", "nice"]}
+    able: dict[str, Any] = {"runners": ["exec"], "enforces": ["memory_mb", "nice"]}
     async with WireWorker(farm.amqp_url, "node-1", kinds=["exec"], **able, secrets=[]) as worker:
         await worker.online()
         await farm.submit(NEEDY)

@@ -1,5 +1,7 @@
 """The agent's state machine, example by example."""
 
+import pytest
+
 from schemas.task import AttemptRef, Judged, Outcome, Phase, Revocation, TaskFinished, Verdict
 from schemas.worker import Duty, RequestedState, RequestState, Welcome
 from tests.unit.agent.builders import SERVER_TIME, an_attempt
@@ -383,6 +385,53 @@ def test_a_goodbye_says_what_the_worker_was_willing_to_do_before() -> None:
     goodbye = machine.take_plan().goodbye
     assert goodbye is not None
     assert goodbye.duty is Duty.AWAKE, "not draining: that it does only on its way out"
+
+
+@pytest.mark.parametrize("state", [RequestedState.OFFLINE, RequestedState.RESTART])
+@pytest.mark.parametrize("lazy", [True, False])
+def test_a_request_to_go_can_be_taken_back_until_the_goodbye(state: RequestedState, lazy: bool) -> None:  # noqa: FBT001
+    machine = a_machine(slots=1, can_restart=True)
+    machine.on_assign(1, [an_attempt(1), an_attempt(2)])
+    machine.take_plan()
+    machine.on_request(RequestState(state=state, lazy=lazy))
+    assert machine.leaving
+    assert machine.holds()[-1].task == 2, "what waits for a slot would be handed back"
+    machine.take_plan()
+
+    machine.on_request(RequestState(state=RequestedState.AWAKE))
+
+    assert not machine.leaving
+    assert machine.duty is Duty.AWAKE
+    plan = machine.take_plan()
+    assert [work.task for work in plan.sends] == [2], "reported as interrupted, for there is no goodbye"
+    machine.on_ended(TaskFinished(task=1, attempt=1, outcome=Outcome.COMPLETED))
+    machine.on_assign(1, [an_attempt(3)])
+    assert [work.task for work in machine.take_plan().runs] == [3]
+    assert machine.take_plan().goodbye is None
+
+
+def test_a_signal_to_go_is_not_taken_back_by_the_farm() -> None:
+    for asked_first in (True, False):
+        machine = a_machine()
+        machine.on_assign(1, [an_attempt(1)])
+        if asked_first:
+            machine.on_request(RequestState(state=RequestedState.OFFLINE))
+        machine.leave("SIGTERM received", 0)
+        machine.on_request(RequestState(state=RequestedState.AWAKE))
+        assert machine.leaving
+
+
+def test_who_is_asked_to_stop_after_all_is_not_started_again() -> None:
+    machine = a_machine(can_restart=True)
+    machine.on_assign(1, [an_attempt(1)])
+    machine.on_request(RequestState(state=RequestedState.RESTART))
+    machine.on_request(RequestState(state=RequestedState.OFFLINE, reason="smoke", lazy=False))
+    machine.on_stopped(TaskFinished(task=1, attempt=1, outcome=Outcome.INTERRUPTED))
+    plan = machine.take_plan()
+    assert plan.goodbye is not None
+    assert plan.goodbye.reason == "smoke"
+    machine.on_goodbye_sent(confirmed=True)
+    assert machine.take_plan().exit_code == 0
 
 
 def test_a_restart_that_nobody_would_follow_is_refused_once() -> None:
