@@ -15,12 +15,12 @@ from schemas.base import undecodable
 from schemas.job import TaskSpec, inside
 from schemas.spawn import TaskSpawn
 from schemas.task import AssignedAttempt, OutputFile, SecretRef, TaskOutput, TaskProgress
+from worker_agent.cgroups import OnExcess
 from worker_agent.leases import Lease
-from worker_agent.limits import OnExcess
 from worker_agent.logs import LogStream, clean
 from worker_agent.masking import Mask
 from worker_agent.outputs import OutputError, describe, upload, wanted
-from worker_agent.plan import Ref, Work
+from worker_agent.plan import Work
 from worker_agent.processes import MARK
 from worker_agent.runners.base import CommandError, LeaseOverError
 
@@ -55,11 +55,12 @@ class Surroundings(Protocol):
     def produced(self, output: TaskOutput) -> None:
         """A file is worth showing before the end."""
 
-    def lease(self, ref: Ref) -> Lease | None:
+    def lease(self, spec: AssignedAttempt) -> Lease | None:
         """The lease of an exclusive attempt."""
 
-    def spawned(self, spec: AssignedAttempt, pid: int, on_excess: OnExcess) -> None:
-        """A process of *spec* leads the session *pid*; *on_excess* hears when it was ended for its memory."""
+    def spawned(self, spec: AssignedAttempt, pid: int, on_excess: OnExcess) -> list[str]:
+        """A process of *spec* leads the session *pid*; *on_excess* hears when it was ended for its memory. Which limits
+        cannot be kept, and why."""
 
     def reaped(self, pid: int) -> None:
         """It is gone."""
@@ -201,7 +202,7 @@ class TaskContext:
         """What limits an exclusive attempt."""
         if not self._spec.exclusive:
             return None
-        lease = self._surroundings.lease(self.work.ref)
+        lease = self._surroundings.lease(self._spec)
         if lease is None:
             raise LeaseOverError("it has no lease any more")
         return lease
@@ -362,7 +363,8 @@ class TaskContext:
 
     def spawned(self, pid: int) -> None:
         """A process leads the session *pid*."""
-        self._surroundings.spawned(self._spec, pid, self._exceeded)
+        for unmet in self._surroundings.spawned(self._spec, pid, self._exceeded):
+            self.log(f"[farmhand] unmet limit: {unmet}\n")
 
     def _exceeded(self, words: str) -> None:
         self.excess = words

@@ -51,13 +51,14 @@ def times_of(until: float, lease_s: float) -> Times:
 
 
 class Lease:
-    """The lease of one attempt; *watch* hears of each renewal."""
+    """The lease of one attempt; *watch* hears of each renewal, and *prepare* says what place a program is to take."""
 
-    __slots__ = ("times", "watch")
+    __slots__ = ("prepare", "times", "watch")
 
     def __init__(self, times: Times) -> None:
         self.times = times
         self.watch: Callable[[Times], None] | None = None
+        self.prepare: Callable[[], str] | None = None
 
     def renew(self, times: Times) -> None:
         """Let it run until *times*, unless it runs longer already."""

@@ -7,9 +7,10 @@ wrong: many programs reserve far more than they use.
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,16 +18,15 @@ from typing import Final
 import psutil
 
 from schemas.task import Limits, Resources
+from worker_agent.cgroups import MIB, Cgroups, OnExcess
+from worker_agent.leases import Lease
 from worker_agent.supervision import is_supervisor
 
 LOOK_S: Final = 0.5
-MIB: Final = 1024 * 1024
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _PROC: Final = Path("/proc")
-#: Of what stands behind the name in /proc/PID/stat: the session, and the resident pages.
-_SESSION, _RESIDENT = 3, 21
-
-OnExcess = Callable[[str], None]
+#: Of what stands behind the name in /proc/PID/stat: the parent, the session, and the resident pages.
+_PARENT, _SESSION, _RESIDENT = 1, 3, 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +61,35 @@ def enforceable() -> list[str]:
     return [name for name, so in can.items() if so]
 
 
-def settle(pid: int, caps: Caps) -> None:
-    """Give the new session of *pid* its place. What is not allowed here is left as it is: these are no promises."""
-    with contextlib.suppress(OSError):
-        if caps.nice > os.getpriority(os.PRIO_PROCESS, pid):
-            os.setpriority(os.PRIO_PGRP, pid, caps.nice)
-    with contextlib.suppress(OSError, ValueError):
-        path = _PROC / str(pid) / "oom_score_adj"
-        if caps.oom_score > int(path.read_text()):
-            path.write_text(str(caps.oom_score))
+def settle(pid: int, caps: Caps) -> dict[str, str]:
+    """Give the new session of *pid* its place. What is not allowed here is left as it is: which limit, and why."""
+    unmet: dict[str, str] = {}
+    for name, give in (("nice", _be_nice), ("oom_score", _be_expendable), ("idle_io", _be_idle)):
+        try:
+            give(pid, caps)
+        except (ProcessLookupError, FileNotFoundError, psutil.NoSuchProcess):
+            pass  # it has ended
+        except psutil.AccessDenied:
+            unmet[name] = os.strerror(errno.EACCES)
+        except (OSError, ValueError, AttributeError) as error:
+            unmet[name] = getattr(error, "strerror", None) or str(error)
+    return unmet
+
+
+def _be_nice(pid: int, caps: Caps) -> None:
+    if caps.nice > os.getpriority(os.PRIO_PROCESS, pid):
+        os.setpriority(os.PRIO_PGRP, pid, caps.nice)
+
+
+def _be_expendable(pid: int, caps: Caps) -> None:
+    path = _PROC / str(pid) / "oom_score_adj"
+    if caps.oom_score > 0 and caps.oom_score > int(path.read_text()):
+        path.write_text(str(caps.oom_score))
+
+
+def _be_idle(pid: int, caps: Caps) -> None:
     if caps.idle_io:
-        with contextlib.suppress(psutil.Error, AttributeError, OSError):
-            psutil.Process(pid).ionice(psutil.IOPRIO_CLASS_IDLE)
+        psutil.Process(pid).ionice(psutil.IOPRIO_CLASS_IDLE)
 
 
 def in_words(used: int, most: int) -> str:
@@ -86,6 +103,9 @@ class Limiter:
     def __init__(self, cgroup: Path | None) -> None:
         self._watch = Watch()
         self._groups = Cgroups.found(cgroup)
+        #: The group of the process that is just being started under a supervisor, and how many there were.
+        self._prepared: Path | None = None
+        self._made = 0
         #: How memory is limited here.
         self.words = f"by the kernel, in {self._groups.base}" if self._groups else "looked at twice a second"
 
@@ -93,16 +113,31 @@ class Limiter:
         """For ever."""
         await self._watch.run()
 
-    def hold(self, pid: int, caps: Caps, on_excess: OnExcess) -> None:
-        """The session of *pid* begins; *on_excess* hears of it when it was ended for the memory that it took."""
-        settle(pid, caps)
+    def prepare(self, caps: Caps) -> str:
+        """What the next process under a supervisor takes upon itself before it begins, for `supervisor`: so that the
+        supervisor, which must end it in time, keeps its own place."""
+        self._prepared = None
+        if self._groups is not None and caps.memory_bytes is not None:
+            self._made += 1
+            with contextlib.suppress(OSError):
+                self._prepared = self._groups.make(f"supervised-{self._made}", caps.memory_bytes)
+        return f"{caps.nice},{caps.oom_score},{int(caps.idle_io)},{self._prepared or ''}"
+
+    def hold(self, pid: int, caps: Caps, on_excess: OnExcess, lease: Lease | None = None) -> dict[str, str]:
+        """The session of *pid* begins; *on_excess* hears of it when it was ended for the memory that it took. Which
+        limits cannot be kept, and why. With a *lease* it is a supervisor, whose program has its place already."""
+        unmet = settle(pid, caps) if lease is None else {}
         if caps.memory_bytes is None:
-            return
-        if self._groups is not None:
+            return unmet
+        if lease is not None:
+            if self._groups is not None and self._prepared is not None:
+                self._groups.keep(pid, self._prepared, caps.memory_bytes, on_excess)
+        elif self._groups is not None:
             with contextlib.suppress(OSError):
                 self._groups.hold(pid, caps.memory_bytes, on_excess)
-                return
+                return unmet
         self._watch.hold(pid, caps.memory_bytes, on_excess)
+        return unmet
 
     def release(self, pid: int) -> None:
         """It has ended."""
@@ -147,19 +182,23 @@ class Watch:
 def kill_excess(limits: dict[int, int]) -> dict[int, int]:
     """Kill the sessions that take more than *limits* say (by leader, in bytes); what those took."""
     taken: dict[int, list[tuple[int, int]]] = {leader: [] for leader in limits}
-    for pid, session, resident in _processes():
-        if session in taken:
-            taken[session].append((pid, resident))
+    processes = list(_processes())
+    # What a supervisor has started leads a session of its own.
+    leaders = {leader: leader for leader in limits}
+    leaders |= {session: parent for _, parent, session, _ in processes if parent in limits and session not in limits}
+    for pid, _, session, resident in processes:
+        if session in leaders:
+            taken[leaders[session]].append((pid, resident))
     killed = {}
-    for leader, processes in taken.items():
-        if sum(resident for _, resident in processes) <= limits[leader]:
+    for leader, members in taken.items():
+        if sum(resident for _, resident in members) <= limits[leader]:
             continue
         # Shared pages were counted for each process; now each has its part.
-        used = sum(_proportional(pid, resident) for pid, resident in processes)
+        used = sum(_proportional(pid, resident) for pid, resident in members)
         if used > limits[leader]:
             # A supervisor stays: it ends when nothing that it watches over is left.
             supervised = is_supervisor(psutil.Process(leader)) if psutil.pid_exists(leader) else False
-            for pid, _ in processes:
+            for pid, _ in members:
                 if pid != leader or not supervised:
                     with contextlib.suppress(OSError):
                         os.kill(pid, signal.SIGKILL)
@@ -167,14 +206,14 @@ def kill_excess(limits: dict[int, int]) -> dict[int, int]:
     return killed
 
 
-def _processes() -> Iterable[tuple[int, int, int]]:
-    """Every process: its number, its session, its resident bytes."""
+def _processes() -> Iterable[tuple[int, int, int, int]]:
+    """Every process: its number, its parent, its session, its resident bytes."""
     for entry in os.scandir(_PROC):
         if entry.name.isdecimal():
             with contextlib.suppress(OSError, ValueError, IndexError):
                 stat = Path(entry.path, "stat").read_bytes()
                 fields = stat[stat.rindex(b")") + 2 :].split()
-                yield int(entry.name), int(fields[_SESSION]), int(fields[_RESIDENT]) * _PAGE
+                yield int(entry.name), int(fields[_PARENT]), int(fields[_SESSION]), int(fields[_RESIDENT]) * _PAGE
 
 
 def _proportional(pid: int, resident: int) -> int:
@@ -183,78 +222,3 @@ def _proportional(pid: int, resident: int) -> int:
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024
     return resident
-
-
-# --- by the kernel ---------------------------------------------------------------------------------------------
-
-
-class Cgroups:
-    """A group of its own for each limited process, below *base*, which is the agent's own."""
-
-    def __init__(self, base: Path) -> None:
-        self.base = base
-        self._held: dict[int, tuple[int, OnExcess]] = {}
-        self._left: list[Path] = []
-
-    @classmethod
-    def found(cls, given: Path | None) -> "Cgroups | None":
-        """In *given*, or where systemd has delegated (`Delegate=`); None where neither is, or it cannot be used."""
-        base = given or _delegated()
-        if base is None:
-            return None
-        try:
-            # The kernel lets no group have both processes and limited children: ours move aside.
-            (base / "agent").mkdir(exist_ok=True)
-            (base / "agent" / "cgroup.procs").write_text(str(os.getpid()))
-            (base / "cgroup.subtree_control").write_text("+memory")
-        except OSError:
-            return None
-        return cls(base)
-
-    def hold(self, pid: int, most: int, on_excess: OnExcess) -> None:
-        """Move *pid* into a group with this limit. Swapping is no way around it; it ends as a whole. Raises OSError."""
-        group = self._group(pid)
-        group.mkdir(exist_ok=True)
-        (group / "memory.max").write_text(str(most))
-        for name, value in (("memory.swap.max", 0), ("memory.oom.group", 1)):
-            with contextlib.suppress(FileNotFoundError):
-                (group / name).write_text(str(value))
-        (group / "cgroup.procs").write_text(str(pid))
-        self._held[pid] = (most, on_excess)
-
-    def release(self, pid: int) -> None:
-        """Say whether the kernel had to end it; take the group away."""
-        most, on_excess = self._held.pop(pid, (0, None))
-        if on_excess is None:
-            return
-        group = self._group(pid)
-        with contextlib.suppress(OSError, ValueError):
-            events = dict(line.split() for line in (group / "memory.events").read_text().splitlines())
-            if int(events.get("oom_kill", 0)):
-                on_excess(f"it took more than the {most // MIB} MiB of memory allowed")
-        with contextlib.suppress(OSError):
-            (group / "cgroup.kill").write_text("1")
-        self._left.append(group)
-        self._left = [group for group in self._left if not _removed(group)]
-
-    def _group(self, pid: int) -> Path:
-        return self.base / f"task-{pid}"
-
-
-def _delegated() -> Path | None:
-    with contextlib.suppress(OSError, AttributeError):
-        for line in (_PROC / "self" / "cgroup").read_text().splitlines():
-            if line.startswith("0::/"):
-                base = Path("/sys/fs/cgroup") / line[len("0::/") :]
-                if os.getxattr(base, "user.delegate") == b"1":
-                    return base
-    return None
-
-
-def _removed(group: Path) -> bool:
-    """What has only just been killed is in the way for a moment: then the next time."""
-    try:
-        group.rmdir()
-    except OSError:
-        return not group.is_dir()
-    return True

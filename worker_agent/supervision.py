@@ -21,6 +21,7 @@ class Supervision:
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
+        self._place = lease.prepare() if lease.prepare is not None else ""
         self._ours, self.theirs = socket.socketpair()
         self._ours.setblocking(False)  # noqa: FBT003
         self._tell(lease.times)
@@ -28,7 +29,7 @@ class Supervision:
 
     def wrap(self, argv: Sequence[str]) -> list[str]:
         """The arguments that start the supervisor of *argv*."""
-        return [sys.executable, "-I", "-S", str(PROGRAM), str(self.theirs.fileno()), *argv]
+        return [sys.executable, "-I", "-S", str(PROGRAM), str(self.theirs.fileno()), self._place, *argv]
 
     def _tell(self, times: Times) -> None:
         # When the buffer is full the supervisor is stopped: it would be wrong to wait for it.

@@ -1,10 +1,11 @@
 """Ends an exclusive task in time, also when its agent is stopped, hung or dead.
 
-Run by itself, with nothing but the standard library: `python -I -S supervisor.py FD PROGRAM WORD...`. It starts the
-program in a session of its own and adopts whatever that leaves behind. Over the socket FD the agent says until when the
-program may run, as two times on the clock that goes on while the machine sleeps (CLOCK_BOOTTIME): SIGTERM at the first,
-SIGKILL at the second; each renewal of the lease moves them. When the socket closes, the agent is dead, nobody could
-report a result any more, and the program is ended at once.
+Run by itself, with nothing but the standard library: `python -I -S supervisor.py FD PLACE PROGRAM WORD...`. It starts
+the program in a session of its own and adopts whatever that leaves behind. PLACE (`nice,oom_score,idle_io,group`, or
+nothing) is what the program takes upon itself before it begins, and the supervisor never: it must be in time. Over the
+socket FD the agent says until when the program may run, as two times on the clock that goes on while the machine sleeps
+(CLOCK_BOOTTIME): SIGTERM at the first, SIGKILL at the second; each renewal of the lease moves them. When the socket
+closes, the agent is dead, nobody could report a result any more, and the program is ended at once.
 
 Promises: it ends only when no descendant of the program is left, and then as the program did; `!` is written to FD when
 the time was over; should the supervisor itself be killed, the kernel kills the program.
@@ -31,6 +32,9 @@ CANNOT_START: Final = 126
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
+#: The system call that sets a process's place among those that read and write, and the last place there.
+_IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30}
+_IDLE: Final = 3 << 13
 _TFD_NONBLOCK_CLOEXEC: Final = os.O_NONBLOCK | os.O_CLOEXEC
 _TFD_TIMER_ABSTIME: Final = 1
 
@@ -104,12 +108,12 @@ class Supervisor:
 
     # --- the program -----------------------------------------------------------------------------------------
 
-    def start(self, argv: list[str]) -> None:
+    def start(self, place: str, argv: list[str]) -> None:
         """Start it, leading a session of its own."""
         parent = os.getpid()
         self.child = os.fork()
         if self.child == 0:
-            _become(argv, parent)
+            _become(place, argv, parent)
 
     def bury(self) -> bool:
         """Collect what has ended; whether nothing is left."""
@@ -149,14 +153,14 @@ class Supervisor:
 
     # --- all of it -------------------------------------------------------------------------------------------
 
-    def run(self, argv: list[str]) -> int:
+    def run(self, place: str, argv: list[str]) -> int:
         """The program's wait status, when nothing of it is left; 0 when its time was over before it began."""
         self.listen()
         os.set_blocking(self.control, False)
         if now() >= self.terminate_at:
             self._say_over()
             return 0
-        self.start(argv)
+        self.start(place, argv)
         poll = select.poll()
         for fd in (self.control, self._timer.fd, self._wakeup):
             poll.register(fd, select.POLLIN)
@@ -175,7 +179,7 @@ class Supervisor:
         return self.status or 0
 
 
-def _become(argv: list[str], parent: int) -> NoReturn:
+def _become(place: str, argv: list[str], parent: int) -> NoReturn:
     """In the child: the program, as if the agent had started it. The kernel kills it when its supervisor dies."""
     try:
         os.setsid()
@@ -184,11 +188,52 @@ def _become(argv: list[str], parent: int) -> NoReturn:
             os._exit(CANNOT_START)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
             signal.signal(number, signal.SIG_DFL)
+        if place:
+            _take(place)
         os.execvp(argv[0], argv)  # noqa: S606 - what runs is what the agent has checked
     except OSError as error:
         os.write(2, f"cannot start {argv[0]}: {error.strerror}\n".encode())
     finally:
         os._exit(CANNOT_START)
+
+
+def _take(place: str) -> None:
+    """Be in this *place*; what cannot be is said, in the task's log."""
+    nice, oom_score, idle_io, group = place.split(",", 3)
+    for what, take, value in (
+        (f"nice {nice}", _be_nice, nice),
+        (f"oom_score {oom_score}", _be_expendable, oom_score),
+        ("idle_io", _be_idle, idle_io),
+        (f"memory, in {group}", _join, group),
+    ):
+        try:
+            take(value)
+        except (OSError, KeyError, ValueError) as error:
+            os.write(2, f"[farmhand] unmet limit: {what} ({error})\n".encode())
+
+
+def _be_nice(value: str) -> None:
+    if int(value) > os.getpriority(os.PRIO_PROCESS, 0):
+        os.setpriority(os.PRIO_PROCESS, 0, int(value))
+
+
+def _be_expendable(value: str) -> None:
+    if int(value) > 0:
+        with open("/proc/self/oom_score_adj", "r+") as file:  # noqa: PTH123
+            if int(value) > int(file.read()):
+                file.seek(0)
+                file.write(value)
+
+
+def _be_idle(value: str) -> None:
+    if value == "1" and _libc.syscall(_IOPRIO_SET[os.uname().machine], 1, 0, _IDLE) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _join(group: str) -> None:
+    if group:
+        with open(f"{group}/cgroup.procs", "w") as file:  # noqa: PTH123
+            file.write("0")
 
 
 def kill_all(leader: int) -> None:
@@ -210,10 +255,10 @@ def kill_all(leader: int) -> None:
 
 def main() -> int:
     """End as the program did."""
-    control, argv = int(sys.argv[1]), sys.argv[2:]
+    control, place, argv = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
     os.set_inheritable(control, False)  # noqa: FBT003
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    status = Supervisor(control).run(argv)
+    status = Supervisor(control).run(place, argv)
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         # By the same signal, without a second core file.

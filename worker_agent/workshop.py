@@ -6,6 +6,7 @@ The state machine decides what runs; the workshop runs it and tells how it ended
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +16,13 @@ import structlog
 from schemas.spawn import TaskSpawn
 from schemas.task import AssignedAttempt, TaskFinished, TaskOutput, TaskStarted
 from worker_agent import outbox as box
+from worker_agent.cgroups import OnExcess
 from worker_agent.config import Settings, environment_of_tasks
 from worker_agent.context import TaskContext
 from worker_agent.execution import Execution
 from worker_agent.journal import Journal, JournalError, ProcessRow
 from worker_agent.leases import Lease, Leases, supported
-from worker_agent.limits import Caps, Limiter, OnExcess, enforceable
+from worker_agent.limits import Caps, Limiter, enforceable
 from worker_agent.plan import Ref, Stop, Work
 from worker_agent.presence import Offers
 from worker_agent.processes import started_at
@@ -158,18 +160,26 @@ class Workshop:
         """A file is worth showing before the end."""
         self._shipping.say(f"{box.OUTPUT}:{output.file.name}", output, output.task, output.attempt)
 
-    def lease(self, ref: Ref) -> Lease | None:
+    def lease(self, spec: AssignedAttempt) -> Lease | None:
         """The lease of an exclusive attempt."""
-        return self._leases.of(ref)
+        lease = self._leases.of((spec.task, spec.attempt))
+        if lease is not None:
+            lease.prepare = partial(self._limiter.prepare, self._caps_of(spec))
+        return lease
 
-    def spawned(self, spec: AssignedAttempt, pid: int, on_excess: OnExcess) -> None:
-        """Keep the process within its limits. Journal it: should the agent die, the next one ends it. On a full disk
-        its mark has to do."""
-        caps = self._caps.under(spec.limits, spec.resources, enforce_memory=self._enforce_memory)
-        self._limiter.hold(pid, caps, on_excess)
+    def _caps_of(self, spec: AssignedAttempt) -> Caps:
+        return self._caps.under(spec.limits, spec.resources, enforce_memory=self._enforce_memory)
+
+    def spawned(self, spec: AssignedAttempt, pid: int, on_excess: OnExcess) -> list[str]:
+        """Keep the process within its limits; those of the task's own that cannot be kept. Journal it: should the agent
+        die, the next one ends it. On a full disk its mark has to do."""
+        lease = self._leases.of((spec.task, spec.attempt)) if spec.exclusive else None
+        unmet = self._limiter.hold(pid, self._caps_of(spec), on_excess, lease)
         self._starts[pid] = started = started_at(pid)
         with contextlib.suppress(JournalError):
             self._journal.spawned(ProcessRow(spec.task, spec.attempt, pid, started, self._boot_id))
+        wanted = {name: value for name, value in spec.limits or () if value}
+        return [f"{name} {wanted[name]} ({why})" for name, why in unmet.items() if name in wanted]
 
     def reaped(self, pid: int) -> None:
         """It is gone."""

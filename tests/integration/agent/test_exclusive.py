@@ -1,6 +1,7 @@
 """Exclusive attempts on a real agent: started under a lease, and ended with it whatever has become of the agent."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from schemas.task import AssignedAttempt, Command, Outcome, Phase, TaskFinished, TaskProgress, TaskStarted
+from schemas.task import AssignedAttempt, Command, Limits, Outcome, Phase, TaskFinished, TaskProgress, TaskStarted
 from schemas.worker import RequestedState, WorkerHeartbeat, WorkerOffline, WorkerOnline
 from tests.integration.agent.conftest import StartAgent, StartProcess
 from tests.integration.agent.peer import Peer, an_attempt, python
@@ -93,6 +94,21 @@ async def test_it_goes_on_while_its_lease_is_renewed_and_is_interrupted_when_it_
     assert "lease" in report.error
     ((began, last),) = ticks.runs(tmp_path / "book").values()
     assert last - began > 1.0
+
+
+async def test_its_limits_are_its_programs_and_not_its_supervisors(peer: Peer, start_agent: StartAgent) -> None:
+    peer.lease_s = 30.0
+    await start_agent(nice=5)
+    await peer.hear(WorkerOnline)
+    grow = python("b = bytearray(200 * 2**20); import time; time.sleep(600)")
+    place = python("import os; print('::result', [os.nice(0), os.getpriority(os.PRIO_PROCESS, os.getppid())])")
+    await peer.assign(
+        an_attempt(1, 1, grow, exclusive=True, limits=Limits(memory_mb=120)),
+        an_attempt(2, 1, place, exclusive=True, limits=Limits(nice=9)),
+    )
+    finished = await peer.finished(1)
+    assert (finished.outcome, finished.cause) == (Outcome.FAILED, "memory"), finished.error
+    assert (await peer.finished(2)).result == [9, os.nice(0)]
 
 
 @pytest.mark.parametrize("child_too", [False, True], ids=["agent", "agent-and-child"])

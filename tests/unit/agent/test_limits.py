@@ -1,9 +1,10 @@
 """What a task's processes get of the machine: narrower limits win, and memory is counted over a whole session."""
 
+import ctypes
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.task import Limits, Resources
-from worker_agent.limits import MIB, Caps, Cgroups, kill_excess, settle
+from worker_agent.cgroups import MIB, Cgroups
+from worker_agent.limits import Caps, Limiter, kill_excess, settle
 
 limits = st.builds(
     Limits,
@@ -115,3 +117,44 @@ def test_a_group_of_the_kernels_is_made_filled_and_asked_how_it_ended(tmp_path: 
 
 def test_without_a_group_of_its_own_the_agent_looks_by_itself(tmp_path: Path) -> None:
     assert Cgroups.found(tmp_path / "missing") is None
+
+
+_PR_SET_DUMPABLE = 4
+
+
+def as_nobody(check: Callable[[], object]) -> str:
+    """What *check* returns in a process without any rights, as text."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setuid(65534)
+                ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # as after the start of a program
+            os.write(writing, str(check()).encode())
+        except BaseException as error:  # noqa: BLE001 - told to the parent
+            os.write(writing, repr(error).encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as file:
+        return file.read()
+
+
+def test_without_rights_a_worse_place_is_taken_as_asked_for() -> None:
+    def check() -> object:
+        os.setpgid(0, 0)  # the test's own group keeps its place
+        unmet = settle(os.getpid(), Caps(None, nice=18, oom_score=900, idle_io=True))
+        return unmet, os.nice(0), int(Path("/proc/self/oom_score_adj").read_text())
+
+    assert as_nobody(check) == "({}, 18, 900)"
+
+
+def test_without_rights_what_is_not_allowed_is_an_unmet_limit_and_no_silence() -> None:
+    told = as_nobody(lambda: sorted(settle(1, Caps(None, oom_score=1000, idle_io=True)).items()))
+    assert told == "[('idle_io', 'Permission denied'), ('oom_score', 'Permission denied')]"
+
+
+def test_without_rights_to_its_control_group_the_agent_looks_by_itself(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    assert as_nobody(lambda: Limiter(tmp_path).words) == "looked at twice a second"

@@ -60,13 +60,17 @@ def start() -> Iterator[Start]:
     """Starts Python code under a supervisor."""
     started: list[Supervised] = []
 
-    def run(code: str, terminate_in_s: float = LONG, kill_in_s: float = LONG) -> Supervised:
+    def run(code: str, terminate_in_s: float = LONG, kill_in_s: float = LONG, place: str = "") -> Supervised:
         ours, theirs = socket.socketpair()
         now = boottime()
         ours.send(supervisor.FRAME.pack(now + terminate_in_s, now + kill_in_s))
-        argv = [*("-I", "-S", supervisor.__file__, str(theirs.fileno())), sys.executable, "-I", "-S", "-c", code]
+        argv = [*("-I", "-S", supervisor.__file__, str(theirs.fileno()), place), sys.executable, "-I", "-S", "-c", code]
         process = subprocess.Popen(
-            [sys.executable, *argv], stdout=subprocess.PIPE, pass_fds=[theirs.fileno()], start_new_session=True
+            [sys.executable, *argv],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
         )
         theirs.close()
         started.append(Supervised(process, ours))
@@ -169,6 +173,31 @@ def test_a_program_that_cannot_be_started_says_why(capfd: pytest.CaptureFixture[
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.send(supervisor.FRAME.pack(LONG, LONG))
-        argv = [sys.executable, "-I", "-S", supervisor.__file__, str(theirs.fileno()), os.devnull]
+        argv = [sys.executable, "-I", "-S", supervisor.__file__, str(theirs.fileno()), "", os.devnull]
         assert subprocess.run(argv, pass_fds=[theirs.fileno()], check=False).returncode == supervisor.CANNOT_START
     assert "Permission denied" in capfd.readouterr().err
+
+
+def test_the_program_takes_its_place_and_its_supervisor_keeps_its_own(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "cgroup.procs").touch()
+    before = os.nice(0), Path("/proc/self/oom_score_adj").read_text()
+    one = start(
+        "import os, signal; print(os.getpid(), flush=True); signal.pause()", place=f"{before[0] + 7},600,1,{tmp_path}"
+    )
+    program, its_supervisor = one.pid(), psutil.Process(one.process.pid)
+    assert program.nice() == before[0] + 7
+    assert Path(f"/proc/{program.pid}/oom_score_adj").read_text().strip() == "600"
+    assert program.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
+    assert (tmp_path / "cgroup.procs").read_text() == "0", "it joins by itself, before it begins"
+    assert its_supervisor.nice() == before[0]
+    assert Path(f"/proc/{its_supervisor.pid}/oom_score_adj").read_text() == before[1]
+    assert its_supervisor.ionice().ioclass != psutil.IOPRIO_CLASS_IDLE
+
+
+def test_a_place_that_cannot_be_taken_is_said_and_the_program_runs(start: Start, tmp_path: Path) -> None:
+    one = start("print('runs')", place=f"0,0,0,{tmp_path / 'missing'}")
+    assert one.process.stdout is not None
+    said = one.process.stdout.read().decode()
+    assert said.startswith(f"[farmhand] unmet limit: memory, in {tmp_path / 'missing'} (")
+    assert said.endswith("runs\n")
+    assert one.code() == 0
