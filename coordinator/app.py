@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ import platformdirs
 import structlog
 import uvicorn
 import uvloop
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from coordinator.api import create_app
 from coordinator.api.blobs import Blobs
@@ -28,6 +28,9 @@ from coordinator.doctor import Doctor, Places
 from coordinator.domain.access import Auth
 from coordinator.duties import canary, idleness, partitions, presence, resume, retention, schedules, statistics, sweep
 from coordinator.duties.periodic import every
+from coordinator.gateways import GATEWAYS
+from coordinator.gateways.hosting import Place, chosen, hosts
+from coordinator.gateways.kit import Gate
 from coordinator.handlers.gather import Gatherer
 from coordinator.handlers.heartbeats import Heartbeats
 from coordinator.handlers.identity import Identities
@@ -42,6 +45,7 @@ from coordinator.operations.workers import Silence
 from coordinator.operations.writer import Writer
 from coordinator.storage.archive import PostgresArchive
 from coordinator.storage.ear import PostgresEar
+from coordinator.storage.errands import PostgresErrands
 from coordinator.storage.migrate import newest, revision
 from coordinator.storage.pool import open_pool
 from coordinator.storage.reading import Pool
@@ -59,6 +63,8 @@ log = structlog.get_logger(__name__)
 SOFTWARE: Final = f"farmhand {version('farmhand')}"
 
 
+#: Settings that gateways read.
+_FOR_GATEWAYS: Final = {"openwork_stop_url"}
 #: Connections for what people read.
 READERS: Final = 4
 #: Seconds after which the consumer of a queue that may well be empty is rebuilt all the same.
@@ -80,6 +86,7 @@ class Coordinator:
         self.ready = asyncio.Event()
         self._stopping = asyncio.Event()
         self._patience = Silence(settings.heartbeat_s, settings.lost_after_s)
+        self._places: list[Place] = []
 
     def stop(self) -> None:
         """End in order: take nothing more, commit and acknowledge what is under way, say so to the world."""
@@ -88,6 +95,7 @@ class Coordinator:
     async def run(self) -> None:
         """Run until stopped. Raises `StartError` when it cannot begin."""
         settings = self.settings
+        self._places = gateways_of(settings)
         await _require_schema(settings.database_url)
         pool = await open_pool(settings.database_url)
         try:
@@ -172,8 +180,11 @@ class Coordinator:
             tokens=shelf,
             door=a_door(settings, shelf),
             diagnose=a_doctor(settings, self.name, health).diagnose,
+            mints={gateway.name: gateway.mint for gateway in GATEWAYS if gateway.mint is not None},
         )
-        async with serving(web, settings), asyncio.TaskGroup() as group:
+        gate = Gate(desk.ask, shelf, PostgresErrands(reading), settings.model_dump(include=_FOR_GATEWAYS))
+        sites = hosts(web, self._places, gate, version("farmhand"), (settings.http_host, settings.http_port))
+        async with serving(sites), asyncio.TaskGroup() as group:
             road = group.create_task(broker.run())
             parts = [
                 group.create_task(writer.run()),
@@ -189,6 +200,11 @@ class Coordinator:
                 group.create_task(every(retention.EVERY_S, keeper.keep)),
                 group.create_task(every(partitions.EVERY_S, archivist.keep)),
                 group.create_task(every(statistics.EVERY_S, statistician.keep)),
+                *(
+                    group.create_task(every(duty.every_s, duty.run))
+                    for place in self._places
+                    for duty in place.gateway.duties(gate)
+                ),
             ]
             self.ready.set()
             log.info("coordinator_ready", coordinator=self.name, http=f"{settings.http_host}:{settings.http_port}")
@@ -218,29 +234,53 @@ def a_doctor(settings: Settings, coordinator: str, health: Callable[[], Sequence
     return Doctor(places, by=coordinator, version=version("farmhand"), health=health)
 
 
+def gateways_of(settings: Settings) -> list[Place]:
+    """The gateways that are on. Raises `StartError`."""
+    try:
+        found = chosen(settings.gateways, GATEWAYS)
+    except ValueError as error:
+        raise StartError(f"FARMHAND_GATEWAYS: {error}") from error
+    shared = [one for one in found if one.host is None and one.gateway.free]
+    if shared and not is_loopback(settings.http_host):
+        name = shared[0].gateway.name
+        raise StartError(
+            f"gateway {name} asks nobody who he is, and {settings.http_host} can be reached from other machines: "
+            f"give it an address of its own, such as {name}@127.0.0.1:8601"
+        )
+    return found
+
+
 @contextlib.asynccontextmanager
-async def serving(web: FastAPI, settings: Settings) -> AsyncIterator[None]:
-    """The HTTP server beside the rest. Raises `StartError` when its port cannot be had."""
-    listener = socket.socket(socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET)
+async def serving(sites: Mapping[tuple[str, int], ASGIApp]) -> AsyncIterator[None]:
+    """The HTTP servers beside the rest. Raises `StartError` when a port cannot be had."""
+    async with contextlib.AsyncExitStack() as stack:
+        for (host, port), app in sites.items():
+            listener = stack.enter_context(_listener(host, port))
+            server = _Server(
+                uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=3)
+            )
+            task = asyncio.create_task(server.serve(sockets=[listener]))
+            stack.push_async_callback(_ended, server, task)
+        yield
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.http_host, settings.http_port))
+        listener.bind((host, port))
     except OSError as error:
         listener.close()
         raise StartError(
-            f"cannot listen on {settings.http_host}:{settings.http_port} ({error.strerror}); "
-            "choose another with FARMHAND_HTTP_HOST and FARMHAND_HTTP_PORT"
+            f"cannot listen on {host}:{port} ({error.strerror}); choose another with FARMHAND_HTTP_HOST and "
+            "FARMHAND_HTTP_PORT, or FARMHAND_GATEWAYS"
         ) from error
-    server = _Server(
-        uvicorn.Config(web, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=3)
-    )
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await task
-        listener.close()
+    return listener
+
+
+async def _ended(server: uvicorn.Server, task: "asyncio.Task[None]") -> None:
+    server.should_exit = True
+    await task
 
 
 class _Server(uvicorn.Server):

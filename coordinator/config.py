@@ -39,6 +39,16 @@ class Settings(BaseSettings):
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8600
     auth: Annotated[Auth, Field(description="whether calls need a token")] = Auth.AUTO
     api_token: SecretStr | None = None
+    gateways: Annotated[
+        str,
+        Field(
+            pattern=r"^(all|[a-z0-9_]+(@[^@,]+)?(,[a-z0-9_]+(@[^@,]+)?)*)?$",
+            description="protocols of other farms' workers: all, or NAME or NAME@HOST:PORT, with commas",
+        ),
+    ] = ""
+    openwork_stop_url: Annotated[
+        str, Field(pattern="^(https?://.+)?$", description="who stops OpenWork workers; asked by POST")
+    ] = ""
     coordinator_id: str = ""
     identity: Identity = Identity.SHARED
     outputs_dir: Path | None = None

@@ -1,6 +1,6 @@
 """The HTTP API: `/api/v1`, health and metrics. Reads come from the rows, every change goes through the one inbox."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from coordinator.api.farm import Ask, Diagnose, Farm
 from coordinator.api.guard import Guard
 from coordinator.api.reads import Figures, Reads
 from coordinator.api.roles import authorize
+from coordinator.operations.access import Credential
 from coordinator.telemetry import Telemetry
 
 
@@ -45,11 +46,12 @@ def create_app(  # noqa: PLR0913 - each part by its name
     tokens: Shelf | None = None,
     door: Door | None = None,
     diagnose: Diagnose | None = None,
+    mints: Mapping[str, Callable[[str], Credential]] | None = None,
 ) -> FastAPI:
     """The application.
 
     *health* names what keeps this coordinator from its work; output files are kept below *blobs*; *door* lets callers
-    in (without one, all).
+    in (without one, all); *mints* make what opens gateways.
     """
     app = FastAPI(
         title="Farmhand",
@@ -61,7 +63,18 @@ def create_app(  # noqa: PLR0913 - each part by its name
     )
     door = door or Door()
     app.state.farm = Farm(
-        views, ask, health, telemetry, Blobs(blobs), version, coordinator, door, tokens, figures, diagnose
+        views,
+        ask,
+        health,
+        telemetry,
+        Blobs(blobs),
+        version,
+        coordinator,
+        door,
+        tokens,
+        figures,
+        diagnose,
+        mints or {},
     )
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     problems.install(app)

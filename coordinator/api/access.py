@@ -10,7 +10,7 @@ from coordinator.api.farm import Actor, Farm, FarmHere, caller_of
 from coordinator.api.problems import ProblemError
 from coordinator.operations.access import CreateToken, Minted, RevokeToken
 from schemas.roles import Role
-from schemas.views import Changed, NewTokenView, Page, TokenView, TokenWish
+from schemas.views import Changed, CredentialView, CredentialWish, NewTokenView, Page, TokenView, TokenWish
 
 router = APIRouter(prefix="/access", tags=["access"])
 
@@ -38,6 +38,27 @@ async def create(
     await farm.ask(CreateToken(body.name, body.role, made.prefix, made.digest, body.expires_at, actor))
     farm.door.forget()
     return NewTokenView(name=body.name, role=body.role, token=made.token, expires_at=body.expires_at)
+
+
+@router.post("/gateways", status_code=201, openapi_extra=accepts(CredentialWish))
+async def create_credential(
+    farm: FarmHere, actor: Actor, body: Annotated[CredentialWish, body_of(CredentialWish)]
+) -> CredentialView:
+    """Make what opens one gateway: its only copy is in the answer."""
+    mint = farm.mints.get(body.gateway)
+    if mint is None:
+        known = ", ".join(sorted(farm.mints)) or "there is none"
+        raise ProblemError(422, f"there is no gateway {body.gateway!r}: {known}", field="gateway", kind="invalid")
+    made = mint(body.name)
+    request = CreateToken(
+        *(body.name, Role.AGENT, made.prefix, made.digest, body.expires_at, actor),
+        gateway=body.gateway,
+        subject=made.subject,
+        enrols=made.enrols,
+    )
+    await farm.ask(request)
+    farm.door.forget()
+    return CredentialView(gateway=body.gateway, name=body.name, shown=dict(made.shown), expires_at=body.expires_at)
 
 
 @router.delete("/{name}")

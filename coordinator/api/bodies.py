@@ -38,6 +38,14 @@ def body_of(model: type[BaseModel], limit: int = SMALL_BYTES) -> Any:
 
 
 async def _bytes(request: Request, limit: int) -> bytes:
+    body = await received(request, limit)
+    if body and request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise ProblemError(415, "send the body as application/json", kind="media-type")
+    return body or b"{}"
+
+
+async def received(request: Request, limit: int) -> bytes:
+    """The body, whatever it is: at most *limit* bytes, in bounded time."""
     body = bytearray()
     try:
         async with asyncio.timeout(_READ_S):
@@ -49,6 +57,4 @@ async def _bytes(request: Request, limit: int) -> bytes:
         raise ProblemError(408, f"the body did not come within {_READ_S:.0f} s") from None
     except ClientDisconnect:
         raise ProblemError(400, "the connection closed in the middle of the body") from None
-    if body and request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise ProblemError(415, "send the body as application/json", kind="media-type")
-    return bytes(body) or b"{}"
+    return bytes(body)

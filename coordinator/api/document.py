@@ -11,6 +11,7 @@ from coordinator.api.roles import BELOW, needed
 from schemas.job import JobSpec
 from schemas.template import ScheduleSpec, TemplateSpec, TemplateUse
 from schemas.views import (
+    CredentialWish,
     FairShare,
     IdleWish,
     JobLimit,
@@ -45,7 +46,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         models = (
             *(IdleWish, JobSpec, KeepWish, Labels, PriorityWish, TagsWish),
             *(Problem, Reason, RequeueJob, ScheduleSpec, SleepSchedule, StateWish),
-            *(TemplateSpec, TemplateUse, TokenWish, Unblock),
+            *(CredentialWish, TemplateSpec, TemplateUse, TokenWish, Unblock),
             *(FairShare, JobLimit, LimitWish, WeightWish),
         )
         _, ours = models_json_schema([(model, "validation") for model in models], ref_template=_REF)

@@ -1,7 +1,7 @@
 """What the routes work with: who answers questions, who carries out requests, and the farm's constants."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Protocol, TypeVar
 
@@ -12,6 +12,7 @@ from coordinator.api.door import Door, Shelf
 from coordinator.api.reads import Figures, Reads
 from coordinator.domain.access import Caller
 from coordinator.operations import requests
+from coordinator.operations.access import Credential
 from coordinator.operations.requests import UnavailableError
 from coordinator.telemetry import Telemetry
 from schemas.views import Diagnosis
@@ -52,6 +53,8 @@ class Farm:
     shelf: Shelf | None = None
     figures: Figures | None = None
     diagnose: Diagnose | None = None
+    #: Gateway -> what makes a credential for it, given its name.
+    mints: Mapping[str, Callable[[str], Credential]] = field(default_factory=dict)
     #: Few large bodies are taken in at once, so that memory is bounded.
     large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))

@@ -48,7 +48,7 @@ class Guard:
             return problem(
                 421, "without FARMHAND_API_TOKEN only IP addresses and private names are accepted as host", kind="host"
             )
-        if request.method not in _SAFE and _is_foreign(request):
+        if request.method not in _SAFE and is_cross_site(request):
             return problem(403, "changes that come from a page of another site are refused", kind="cross-site")
         if isinstance(caller, Refused):
             return problem(
@@ -71,7 +71,8 @@ def is_private_host(host: str) -> bool:
     return True
 
 
-def _is_foreign(request: Request) -> bool:
+def is_cross_site(request: Request) -> bool:
+    """Whether a browser says that *request* comes from a page of another site."""
     if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return True
     origin = request.headers.get("origin")

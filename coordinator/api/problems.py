@@ -26,7 +26,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 _LONGEST: Final = 1000
 
 #: The first that fits decides.
-_REFUSED: Final[tuple[tuple[type[RefusedError], int, str], ...]] = (
+REFUSED: Final[tuple[tuple[type[RefusedError], int, str], ...]] = (
     (NotFoundError, 404, "not-found"),
     (UnplaceableError, 422, "unplaceable"),
     (InvalidError, 422, "invalid"),
@@ -87,7 +87,7 @@ async def _ours(_request: Request, error: ProblemError) -> JSONResponse:
 
 
 async def _refused(_request: Request, error: RefusedError) -> JSONResponse:
-    status, kind = next((status, kind) for refusal, status, kind in _REFUSED if isinstance(error, refusal))
+    status, kind = next((status, kind) for refusal, status, kind in REFUSED if isinstance(error, refusal))
     return problem(status, str(error), kind=kind)
 
 

@@ -94,6 +94,7 @@ NEEDS: Final[Mapping[tuple[str, str], Role]] = {
     # access
     ("GET", "/access"): _A,
     ("POST", "/access"): _A,
+    ("POST", "/access/gateways"): _A,
     ("DELETE", "/access/{name}"): _A,
 }
 #: Routes beside /api/v1 that need no token: whether it lives, what it measures, and what calls there are (for whoever

@@ -10,9 +10,10 @@ from coordinator.cli.command import Session, command, fail, group
 from coordinator.cli.output import Column, say, show_json, show_table, write
 
 RoleOption = Annotated[
-    Literal["viewer", "submitter", "operator", "admin", "agent"],
+    Literal["viewer", "submitter", "operator", "admin", "agent"] | None,
     typer.Option(
         "--role",
+        show_default=False,
         help="viewer reads; submitter also submits, cancels, requeues; operator also has workers and limits; "
         "admin also has access; agent sends outputs, nothing else.",
     ),
@@ -21,7 +22,7 @@ _UNITS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 COLUMNS = [
     Column("TOKEN", lambda token: token.name, keep=True),
-    Column("ROLE", lambda token: token.role.value, keep=True),
+    Column("ROLE", lambda token: f"gateway {token.gateway}" if token.gateway else token.role.value, keep=True),
     Column("STATE", lambda token: "revoked" if token.revoked_at else "usable" if token.usable else "expired"),
     Column("EXPIRES", lambda token: token.expires_at),
     Column("CREATED", lambda token: token.created_at),
@@ -57,27 +58,48 @@ def list_(session: Session, *, all_: Annotated[bool, typer.Option("--all", help=
 
 def create(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
-    role: RoleOption,
+    name: Annotated[str, typer.Argument(metavar="NAME|GATEWAY", show_default=False)],
+    role: RoleOption = None,
+    named: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Of the credential, where it is for a gateway.")
+    ] = None,
     expires: Annotated[
         str | None,
         typer.Option("--expires", metavar="WHEN", help="In 12h, 30d or 8w, or an instant such as 2026-12-31T18:00Z."),
     ] = None,
 ) -> None:
-    """Make a token, and print it: this once.
+    """Make a token, or a gateway's credential, and print it: this once.
 
-    It is good for what its role says, and every change made with it is told under its name.
+    A token is good for what its role says, and every change made with it is told under its name. A credential is
+    good for one gateway (farmhand access create GATEWAY --name NAME), in its protocol's own words, and nothing else.
 
     Examples:
       farmhand access create ana --role admin
       farmhand access create build-server --role submitter --expires 90d
+      farmhand access create stencila --name overseer
     """
+    if (role is None) == (named is None):
+        fail("for an API token give NAME --role ROLE, for a gateway's credential GATEWAY --name NAME")
+    if role is None:
+        _create_credential(session, name, named or name, expires)
+        return
     made = session.farm.create_token(name, role, expires_at=_when(expires) if expires else None)
     if session.json:
         show_json(made)
         return
     say(f"token {made.name} ({made.role.value}), shown this once; use it as FARMHAND_API_TOKEN:")
     write(made.token)
+
+
+def _create_credential(session: Session, gateway: str, name: str, expires: str | None) -> None:
+    made = session.farm.create_credential(gateway, name, expires_at=_when(expires) if expires else None)
+    if session.json:
+        expires_at = made.expires_at.isoformat() if made.expires_at else None
+        show_json({"gateway": made.gateway, "name": made.name, "expires_at": expires_at, **made.shown})
+        return
+    say(f"credential {made.name} for the gateway {made.gateway}, shown this once:")
+    for word, value in made.shown.items():
+        write(value if len(made.shown) == 1 else f"{word} {value}")
 
 
 def revoke(

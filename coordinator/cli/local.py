@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from coordinator.cli.command import fail, help_of
+from coordinator.cli.services import GatewaysOption
 from coordinator.client.errors import ExitCode
 
 _COORDINATOR: Final = ("alembic", "asyncpg", "fastapi", "prometheus_client", "uvicorn", "uvloop")
@@ -34,6 +35,7 @@ def up(
         typer.Option(metavar="DIR", help="Where everything is kept; without it, the user's data directory."),
     ] = None,
     http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the HTTP API listens.")] = "127.0.0.1:8600",
+    gateways: GatewaysOption = None,
 ) -> int:
     """Run a farm on this machine: RabbitMQ, Postgres, a coordinator and agents.
 
@@ -43,6 +45,7 @@ def up(
       farmhand up
       farmhand up --agents 2 --slots 4 --data-dir /srv/farm
       farmhand up --http 0.0.0.0:8600
+      farmhand up --agents 0 --gateways stencila
     """
     host, port = _place(http)
     _need(coordinator=_COORDINATOR)
@@ -58,6 +61,7 @@ def up(
         slots=slots or max((os.cpu_count() or 1) // max(agents, 1), 1),
         http_host=host,
         http_port=port,
+        gateways=gateways,
     )
     try:
         return interrupt.run(farm.run(options, partial(print, flush=True)), interrupted=0)

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import typer
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from coordinator.config import Settings
 
 _AGENT: Final = "farmhand-agent"
+
+GatewaysOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gateways",
+        metavar="NAMES",
+        help="Other farms' protocols to speak: all, or NAME or NAME@HOST:PORT, with commas (FARMHAND_GATEWAYS).",
+    ),
+]
 
 
 def add(app: typer.Typer) -> None:
@@ -32,26 +41,27 @@ def add(app: typer.Typer) -> None:
     command(group(app, "config", "This machine's settings."), "check")(check)
 
 
-def settings() -> "Settings":
-    """The coordinator's settings, from the environment."""
+def settings(**said: object) -> "Settings":
+    """The coordinator's settings: those *said*, the others from the environment."""
     from pydantic import ValidationError  # noqa: PLC0415
 
     from coordinator.config import Settings  # noqa: PLC0415
 
     try:
-        return Settings()
+        return Settings(**said)  # type: ignore[arg-type]
     except ValidationError as error:
         fail(faults(error))
 
 
-def coordinator(session: Session) -> None:  # noqa: ARG001 - as all commands
+def coordinator(session: Session, gateways: GatewaysOption = None) -> None:  # noqa: ARG001 - as all commands
     """Run a coordinator: settings come from FARMHAND_... (see farmhand config check).
 
     Examples:
       farmhand migrate && farmhand coordinator
+      farmhand coordinator --gateways stencila,openwork@0.0.0.0:8601
       FARMHAND_HTTP_HOST=0.0.0.0 FARMHAND_API_TOKEN=... farmhand coordinator
     """
-    given = settings()
+    given = settings(**({} if gateways is None else {"gateways": gateways}))
     from coordinator.app import StartError, run  # noqa: PLC0415 - needs the extra
 
     try:

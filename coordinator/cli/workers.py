@@ -30,6 +30,7 @@ COLUMNS = [
     Column("WORKER", lambda worker: worker.id, keep=True),
     Column("CONNECTION", lambda worker: worker.connection.value, keep=True),
     Column("DUTY", duty),
+    Column("PROTOCOL", lambda worker: worker.protocol),
     Column("SLOTS", lambda worker: f"{worker.used.slots}/{worker.capacity.slots}", right=True),
     Column("CPU", lambda worker: whole(worker.cpu_percent), right=True),
     Column("MEM", lambda worker: whole(worker.memory_percent), right=True),
@@ -37,6 +38,7 @@ COLUMNS = [
     Column("QUEUES", lambda worker: worker.queues),
     Column("KINDS", lambda worker: worker.kinds),
     Column("LABELS", lambda worker: worker.labels or "-"),
+    Column("SOFTWARE", lambda worker: worker.software or "-"),
     Column("NOTE", lambda worker: worker.reason),
 ]
 _HELD = [
@@ -143,6 +145,7 @@ def _facts(worker: "WorkerDetail") -> None:
             ("ram", _of(stats, "memory")),
             ("disk", _of(stats, "disk")),
             ("software", worker.software),
+            ("protocol", f"{worker.protocol}, as {worker.foreign_id}" if worker.foreign_id else worker.protocol),
         ]
     )
 

@@ -20,6 +20,8 @@ from schemas.views import (
     BlockView,
     CapacityView,
     Changed,
+    CredentialView,
+    CredentialWish,
     Diagnosis,
     Entry,
     FarmInfo,
@@ -504,6 +506,12 @@ def create_token(name: str, role: str, *, expires_at: datetime | None = None) ->
     """Make a token for viewers, submitters, operators, admins or agents; the answer is the only one that shows it."""
     wish = TokenWish(name=name, role=Role(role), expires_at=expires_at)
     return Call("POST", "access", partial(_model, NewTokenView), body=wish.model_dump_json().encode())
+
+
+def create_credential(gateway: str, name: str, *, expires_at: datetime | None = None) -> Call[CredentialView]:
+    """Make what opens this gateway; the answer is the only one that shows it."""
+    wish = CredentialWish(gateway=gateway, name=name, expires_at=expires_at)
+    return Call("POST", "access/gateways", partial(_model, CredentialView), body=wish.model_dump_json().encode())
 
 
 def revoke_token(name: str) -> Call[Changed]:

@@ -248,6 +248,7 @@ class FarmhandClient:
     activity = _sync(calls.activity)
     tokens = _sync(calls.tokens)
     create_token = _sync(calls.create_token)
+    create_credential = _sync(calls.create_credential)
     revoke_token = _sync(calls.revoke_token)
 
 
@@ -384,4 +385,5 @@ class AsyncFarmhandClient:
     activity = _async(calls.activity)
     tokens = _async(calls.tokens)
     create_token = _async(calls.create_token)
+    create_credential = _async(calls.create_credential)
     revoke_token = _async(calls.revoke_token)

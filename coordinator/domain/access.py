@@ -26,6 +26,7 @@ GRANTS: Final[Mapping[Role, frozenset[Role]]] = {
 }
 #: What is not a secret of a token comes first: it says what it is, and by which row it is looked up.
 _TOKEN: Final = re.compile(r"(fht_[0-9a-f]{12})_[0-9a-f]{64}", re.ASCII)
+_GATEWAY_TOKEN: Final = re.compile(r"(fhg_[0-9a-f]{12})_[0-9a-f]{64}", re.ASCII)
 
 
 def allows(role: Role, needed: Role) -> bool:
@@ -43,11 +44,20 @@ class Token:
     digest: bytes
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    #: The one gateway that it opens, where it opens nothing else; and the one worker there, if it is good for one only.
+    gateway: str | None = None
+    subject: str | None = None
 
 
 def prefix_of(token: str) -> str | None:
     """What *token* is looked up by; None when it cannot be a token."""
     match = _TOKEN.fullmatch(token)
+    return match[1] if match else None
+
+
+def gateway_prefix_of(token: str) -> str | None:
+    """What a gateway's *token* is looked up by; None when it cannot be one."""
+    match = _GATEWAY_TOKEN.fullmatch(token)
     return match[1] if match else None
 
 
@@ -63,14 +73,15 @@ class Caller(NamedTuple):
     role: Role
 
 
-def admit(kept: Token | None, given: str, now: datetime) -> Caller | Refused:
-    """The bearer of *given*, found as *kept* (None: by its prefix there is none)."""
-    if kept is None or not hmac.compare_digest(kept.digest, digest_of(given)):
-        return Refused("unknown", "call", "the API token is wrong")
+def admit(kept: Token | None, given: str, now: datetime, gateway: str | None = None) -> Caller | Refused:
+    """The bearer of *given*, found as *kept* (None: by its prefix there is none), to the API or to a *gateway*."""
+    what = "credential" if gateway else "API token"
+    if kept is None or kept.gateway != gateway or not hmac.compare_digest(kept.digest, digest_of(given)):
+        return Refused("unknown", "call", f"the {what} is wrong")
     if kept.revoked_at is not None:
-        return Refused("revoked", "call", f"the API token {kept.name!r} was revoked")
+        return Refused("revoked", "call", f"the {what} {kept.name!r} was revoked")
     if kept.expires_at is not None and kept.expires_at <= now:
-        return Refused("expired", "call", f"the API token {kept.name!r} has expired")
+        return Refused("expired", "call", f"the {what} {kept.name!r} has expired")
     return Caller(kept.name, kept.role)
 
 

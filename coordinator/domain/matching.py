@@ -17,6 +17,7 @@ from typing import Final
 
 from coordinator.domain.budget import Budgets, Claims, Hold, Key, Scope, Shares
 from coordinator.domain.lanes import Candidate, First, Lanes, lanes_of
+from coordinator.domain.protocol import is_native
 from coordinator.domain.why import Found, Reason
 from coordinator.domain.worker import Duty, Worker, has_labels, is_named, takes_work
 
@@ -124,7 +125,9 @@ def misfits(worker: Worker, need: TaskClass) -> Iterator[Reason]:
         yield Reason.NO_TAG
     if not has_labels(worker, need.labels):
         yield Reason.NO_LABEL
-    if not need.exclusive.issubset(worker.supervises):
+    if need.exclusive and not is_native(worker):
+        yield Reason.NO_LEASE
+    elif not need.exclusive.issubset(worker.supervises):
         yield Reason.NO_SUPERVISOR
     yield from _unserved(worker, need)
     if not Free(worker.slots, worker.cpus, worker.memory_mb, worker.gpus).fits(need):

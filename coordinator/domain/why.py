@@ -72,6 +72,7 @@ class Reason(StrEnum):
     NO_ZONE = "no_zone"
     NO_TAG = "no_tag"
     NO_LABEL = "no_label"
+    NO_LEASE = "no_lease"
     NO_SUPERVISOR = "no_supervisor"
     NO_RUNNER = "no_runner"
     NO_SECRET = "no_secret"  # noqa: S105
@@ -205,6 +206,13 @@ LINES: Final[Mapping[Reason, Line]] = {
         _W.OPERATOR,
         "No worker has {labels}{among}{claims}; approve with: farmhand workers label NAME {words}",
         "farmhand workers label {nearest} {words}",
+    ),
+    _R.NO_LEASE: Line(
+        _K.NEVER,
+        _W.SUBMITTER,
+        "It is exclusive, and no worker{among} is one of Farmhand's own agents: others end no processes when their "
+        "lease is over.",
+        "farmhand agent",
     ),
     _R.NO_SUPERVISOR: Line(
         _K.NEVER,
@@ -379,6 +387,7 @@ STAGES: Final[Mapping[Reason, Stage]] = {
     _R.NO_ZONE: Stage("are in zone {zone}", "is not in zone {zone}"),
     _R.NO_TAG: Stage("have {tags}", "lacks {tags}"),
     _R.NO_LABEL: Stage("have {labels}", "lacks {labels}"),
+    _R.NO_LEASE: Stage("are Farmhand's own agents", "is not one of Farmhand's own agents, which alone keep leases"),
     _R.NO_SUPERVISOR: Stage("can supervise its commands", "cannot supervise its commands"),
     _R.NO_RUNNER: Stage("can run {commands}", "cannot run {commands}"),
     _R.NO_SECRET: Stage("have {secrets}", "lacks {secrets}"),

@@ -133,6 +133,11 @@ class Worker:
     queues: list[str]
     slots: int
     protocol: str = "native"
+    #: What its own protocol calls it; None for our own agents.
+    foreign_id: str | None = None
+    #: How often it says something and after how much silence it is lost, in seconds; None: as the farm's own agents.
+    heartbeat_s: float | None = None
+    lost_after_s: float | None = None
     boot_id: str = ""
     software: str = ""
     platform: dict[str, str] = field(default_factory=dict)

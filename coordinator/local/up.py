@@ -51,6 +51,7 @@ class Options:
     slots: int = 1
     http_host: str = LOOPBACK
     http_port: int = DEFAULT_PORT
+    gateways: str | None = None
 
 
 async def run(options: Options, say: Say) -> int:
@@ -60,6 +61,8 @@ async def run(options: Options, say: Say) -> int:
         LocalServiceError: it does not start; nothing is left running.
     """
     settings = _given_settings()
+    if options.gateways is not None:
+        settings["FARMHAND_GATEWAYS"] = options.gateways
     is_open = settings.get("FARMHAND_AUTH") == Auth.OPEN
     if is_open and not is_loopback(options.http_host):
         raise LocalServiceError(

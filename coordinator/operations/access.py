@@ -1,12 +1,15 @@
 """Tokens of the HTTP API: made, and revoked. The token itself is never seen here, only what is kept of it."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Self
+from uuid import UUID
 
-from coordinator.domain.access import Token, digest_of, prefix_of
-from coordinator.operations.ledger import Ledger, NewToken
+from coordinator.domain.access import Token, digest_of, gateway_prefix_of, prefix_of
+from coordinator.operations.foreign import Portrait, enrol
+from coordinator.operations.ledger import Ledger, NewToken, Wanted
 from coordinator.operations.requests import Changed, ConflictError, InvalidError, NotFoundError, Request
 from schemas.roles import Role
 
@@ -30,8 +33,37 @@ class Minted:
 
 
 @dataclass(frozen=True)
+class Enrolment:
+    """A worker that is known from the moment on that its credential is made."""
+
+    worker: str
+    portrait: Portrait
+    instance: UUID
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What a gateway's client shows. `shown` is whole, in its protocol's own words, and shown once.
+
+    `subject` is the one worker that it is good for, as its protocol calls it.
+    """
+
+    shown: Mapping[str, str]
+    prefix: str
+    digest: bytes
+    subject: str | None = None
+    enrols: Enrolment | None = None
+
+    @classmethod
+    def token(cls, subject: str | None = None, enrols: Enrolment | None = None, **shown: str) -> Self:
+        """A bearer's token, made anew; *shown* are further words beside it."""
+        token = f"fhg_{secrets.token_hex(6)}_{secrets.token_hex(32)}"
+        return cls({"token": token, **shown}, gateway_prefix_of(token) or "", digest_of(token), subject, enrols)
+
+
+@dataclass(frozen=True)
 class CreateToken(Request[Changed]):
-    """Accept the token of this prefix and digest, under this name."""
+    """Accept the token of this prefix and digest, under this name: for the API, or for one *gateway* only."""
 
     name: str
     role: Role
@@ -39,6 +71,9 @@ class CreateToken(Request[Changed]):
     digest: bytes
     expires_at: datetime | None
     actor: str
+    gateway: str | None = None
+    subject: str | None = None
+    enrols: Enrolment | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +84,13 @@ class RevokeToken(Request[Changed]):
     actor: str
 
 
+def want_new(wanted: Wanted, request: CreateToken) -> None:
+    """Tokens of its name, and the worker that it enrols."""
+    wanted.tokens.add(request.name)
+    if request.enrols is not None:
+        wanted.workers.add(request.enrols.worker)
+
+
 def create(ledger: Ledger, request: CreateToken) -> Changed:
     """A name belongs to one token at a time, so that it says in the history who acted."""
     if request.name in RESERVED:
@@ -57,7 +99,17 @@ def create(ledger: Ledger, request: CreateToken) -> Changed:
         raise ConflictError(f"there is a token {request.name!r} already: revoke it first, or choose another name")
     if request.expires_at is not None and request.expires_at <= ledger.now:
         raise InvalidError("it would have expired already: give a time to come")
-    token = Token(request.name, request.role, request.prefix, request.digest, request.expires_at)
+    token = Token(
+        request.name,
+        request.role,
+        request.prefix,
+        request.digest,
+        request.expires_at,
+        gateway=request.gateway,
+        subject=request.subject,
+    )
+    if request.enrols is not None and request.enrols.worker not in ledger.workers:
+        enrol(ledger, request.enrols.worker, request.enrols.portrait, request.enrols.instance)
     ledger.tokens[token.name] = token
     ledger.new_tokens[token.prefix] = NewToken(token, request.actor)
     _note(ledger, "access.created", request.actor, token)
@@ -78,4 +130,5 @@ def revoke(ledger: Ledger, request: RevokeToken) -> Changed:
 
 
 def _note(ledger: Ledger, event: str, actor: str, token: Token) -> None:
-    ledger.note_farm(event, actor=actor, detail={"token": token.name, "role": token.role.value})
+    detail = {"gateway": token.gateway} if token.gateway else {"role": token.role.value}
+    ledger.note_farm(event, actor=actor, detail={"token": token.name, **detail})

@@ -27,6 +27,7 @@ from coordinator.operations.ports import Delivery
 from coordinator.operations.recurring import Recurring
 from coordinator.operations.recurring import Wanted as RecurringWanted
 from coordinator.operations.ruling import Ruling
+from coordinator.operations.signs import Foreign
 from schemas.task import OutputFile, Verdict
 
 Key = tuple[int, int]
@@ -76,6 +77,8 @@ class Wanted:
     idle: bool = False
     gone_for: timedelta | None = None
     rules: bool = False
+    #: Workers behind gateways of which the signs of life are needed.
+    foreign: set[str] = field(default_factory=set)
 
 
 class Accusation(NamedTuple):
@@ -209,6 +212,7 @@ class Ledger:
         self.duties: dict[str, datetime] = {}
         self.tokens: dict[str, Token] = {}
         self.recurring = Recurring()
+        self.foreign = Foreign()
         # what changed
         self.tended = Tended()
         self.dirty_workers: set[str] = set()
@@ -444,3 +448,10 @@ class Outgoing:
     def workers(self) -> Iterable[str]:
         """Whom there is something to tell."""
         return {*self.verdicts, *self.revocations, *self.assigned, *self.welcomes, *self.resets, *self.requests}
+
+    def forget(self, workers: Iterable[str]) -> None:
+        """Tell them nothing."""
+        for name in list(workers):
+            for some in (self.verdicts, self.revocations, self.assigned, self.welcomes, self.resets):
+                some.pop(name, None)
+            self.requests.discard(name)

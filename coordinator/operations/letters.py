@@ -8,6 +8,7 @@ from typing import Final
 from coordinator.domain import liveness
 from coordinator.domain.asking import Source
 from coordinator.domain.attempt import Attempt
+from coordinator.domain.protocol import is_native
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.store import Order, Transaction
 from coordinator.operations.workers import Silence
@@ -35,6 +36,7 @@ async def compose(tx: Transaction, ledger: Ledger, patience: Silence) -> list[Le
     out = ledger.outgoing
     interval_s = liveness.heartbeat_interval_s(ledger.worker_count, patience.heartbeat_s)
     lease_s = liveness.lost_after_s(interval_s, patience.lost_after_s)
+    out.forget(name for name in out.workers() if name in ledger.workers and not is_native(ledger.workers[name]))
     attempts = [attempt for assigned in out.assigned.values() for attempt in assigned]
     orders = dict(zip(map(id, attempts), await tx.orders(attempts), strict=True)) if attempts else {}
     letters = []

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from coordinator.domain.asking import Ask, Place, Source, decide, kept, resumed
 from coordinator.domain.outcome import Refused
+from coordinator.domain.protocol import cannot
 from coordinator.domain.worker import EFFECTS, KEEPS, PRESENT, Asked, Duty, Ends, Worker, fulfilled
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Changed, ConflictError, NotFoundError, RequestWorkerState
@@ -28,6 +29,8 @@ def find(ledger: Ledger, name: str) -> Worker:
 def request_state(ledger: Ledger, request: RequestWorkerState) -> Changed:
     """An operator asks a worker to change its state; kept until it has."""
     worker, state = find(ledger, request.worker), Asked(request.state)
+    if impossible := cannot(worker, state):
+        raise ConflictError(impossible)
     if EFFECTS[state].ends is Ends.INSTANCE and worker.connection not in PRESENT:
         raise ConflictError(f"worker {worker.id} is {worker.connection}; there is nothing to {state}")
     if state is Asked.RESTART and not worker.can_restart:

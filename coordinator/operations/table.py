@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from coordinator.domain.task import TaskState
 from coordinator.operations import (
@@ -11,6 +11,7 @@ from coordinator.operations import (
     blocklist,
     changes,
     duties,
+    foreign,
     jobs,
     limiting,
     pausing,
@@ -55,6 +56,7 @@ from schemas.task import (
     TaskProgress,
     TaskPromoted,
     TaskStarted,
+    Verdict,
 )
 from schemas.worker import WorkerHeartbeat, WorkerOffline, WorkerOnline, WorkerStateChanged
 
@@ -224,6 +226,51 @@ def _drop(ledger: Ledger, request: DropParked) -> Changed:
     return Changed(1)
 
 
+# --- workers behind gateways -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a worker is answered: its standing, and a verdict for each end that it reported."""
+
+    standing: foreign.Standing
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True)
+class Report(Request[Reported]):
+    """A gateway's worker says what our own agents say of their tasks and of their duty, but no more than that."""
+
+    worker: str
+    events: tuple[TaskStarted | TaskProgress | TaskOutput | TaskFinished | WorkerStateChanged, ...]
+    sign: foreign.Sign = foreign.LIVES
+
+
+def _want_foreign(wanted: Wanted, request: Any) -> None:
+    wanted.holders.add(request.worker)
+    wanted.foreign.add(request.worker)
+
+
+def _want_report(wanted: Wanted, request: Report) -> None:
+    _want_foreign(wanted, request)
+    _want_message(wanted, cast("FromWorker", request))
+
+
+def _report(ledger: Ledger, request: Report) -> Reported:
+    worker = states.find(ledger, request.worker)
+    message = FromWorker.model_construct(
+        worker=worker.id,
+        epoch=worker.epoch,
+        instance=worker.instance,
+        seq=0,
+        sent_at=ledger.now,
+        events=list(request.events),
+    )
+    _apply_message(ledger, message)
+    verdicts = ledger.outgoing.verdicts.pop(worker.id, [])
+    return Reported(foreign.note(ledger, worker, request.sign), tuple(verdict for _, _, verdict in verdicts))
+
+
 # --- the rest ----------------------------------------------------------------------------------------------
 
 
@@ -327,7 +374,9 @@ OPERATIONS: Final[Mapping[type, Operation]] = {
         request: Operation(want, apply)
         for request, (want, apply) in (*pausing.OPERATIONS.items(), *limiting.OPERATIONS.items())
     },
+    Report: Operation(_want_report, _report),
+    **{request: Operation(_want_foreign, apply) for request, apply in foreign.OPERATIONS.items()},
     RecordOutput: Operation(lambda wanted, r: wanted.attempts.add((r.task, r.attempt)), _record_output),
-    CreateToken: Operation(lambda wanted, r: wanted.tokens.add(r.name), access.create),
+    CreateToken: Operation(access.want_new, access.create),
     RevokeToken: Operation(lambda wanted, r: wanted.tokens.add(r.name), access.revoke),
 }

@@ -4,12 +4,13 @@ Each is decided anew from the rows, so that it does no harm when two coordinator
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
 from coordinator.domain.asking import Ask, Source
 from coordinator.domain.idle import ANSWER_S, Activity, IdleAction, judge
+from coordinator.domain.protocol import cannot
 from coordinator.domain.sleep import DAYS, Range, Schedule, asleep_at, minute, next_transition
 from coordinator.domain.worker import PRESENT, Asked, Duty, Worker, fulfilled
 from coordinator.operations import states
@@ -96,6 +97,8 @@ def _has(worker: Worker, state: Asked) -> bool:
 def set_schedule(ledger: Ledger, request: SetSleepSchedule) -> Changed:
     """Give a worker a schedule, or take it away; it holds at once, whatever an operator said before."""
     worker = states.find(ledger, request.worker)
+    if request.schedule is not None and (impossible := cannot(worker, Asked.ASLEEP)):
+        raise ConflictError(impossible)
     if request.schedule is None and worker.sleep_schedule is None:
         return Changed(0)
     worker.sleep_schedule = dict(request.schedule) if request.schedule is not None else None
@@ -141,6 +144,8 @@ def tend_idle(ledger: Ledger, _: TendIdle) -> None:
         worker = ledger.workers[name]
         activity = Activity(len(ledger.held[name]), row.open_sessions, row.active_at)
         action = judge(worker, activity, row.policy, ledger.now)
+        if action is IdleAction.STOP and cannot(worker, Asked.OFFLINE):
+            action = judge(worker, activity, replace(row.policy, action=IdleAction.NOTIFY), ledger.now)
         if action is IdleAction.OFF:
             continue
         minutes = round(row.policy.after_s / 60, 1)
@@ -158,6 +163,9 @@ def tend_idle(ledger: Ledger, _: TendIdle) -> None:
 def set_idle_policy(ledger: Ledger, request: SetIdlePolicy) -> Changed:
     """Give a worker a policy of its own, or let it have the farm's."""
     worker = states.find(ledger, request.worker)
+    stops = request.policy is not None and request.policy.action is IdleAction.STOP
+    if stops and (impossible := cannot(worker, Asked.OFFLINE)):
+        raise ConflictError(f"{impossible}; it can be told of: --notify")
     worker.idle_action = request.policy.action.value if request.policy else None
     worker.idle_after_s = request.policy.after_s if request.policy else None
     worker.idle_noted_at = None

@@ -7,6 +7,7 @@ from uuid import UUID
 from coordinator.domain import liveness
 from coordinator.domain.clones import MOST_ARRIVALS, Arrival, are_clones, arrived
 from coordinator.domain.outcome import Refused
+from coordinator.domain.protocol import is_native
 from coordinator.domain.reconcile import Difference, compare
 from coordinator.domain.worker import (
     PRESENT,
@@ -21,7 +22,7 @@ from coordinator.domain.worker import (
 )
 from coordinator.operations import late, states, tasks
 from coordinator.operations.ledger import Ledger
-from coordinator.operations.requests import Changed, InvalidError, LabelWorker
+from coordinator.operations.requests import Changed, ConflictError, InvalidError, LabelWorker
 from schemas.envelope import FromWorker
 from schemas.task import Held, Outcome, Phase
 from schemas.worker import WorkerHeartbeat, WorkerOffline, WorkerOnline, WorkerStateChanged
@@ -46,6 +47,8 @@ def is_current(worker: Worker | None, instance: UUID, epoch: int) -> bool:
 def online(ledger: Ledger, message: FromWorker, event: WorkerOnline) -> None:
     """The worker is here. A new instance starts a new epoch, and what it does not list is lost."""
     worker = ledger.workers.get(message.worker)
+    if worker is not None and not is_native(worker):
+        raise ConflictError(f"the name {worker.id!r} belongs to a {worker.protocol} worker")
     if worker is None:
         worker = _new(message, event)
         ledger.workers[worker.id] = worker
@@ -189,12 +192,14 @@ def _turn(worker: Worker, event: WorkerEvent) -> bool:
 
 def judge_silent(ledger: Ledger, patience: Silence) -> None:
     """Workers that we have not heard: late ones are suspect (no new work), silent ones are lost."""
-    interval_s = liveness.heartbeat_interval_s(ledger.worker_count, patience.heartbeat_s)
+    farms_s = liveness.heartbeat_interval_s(ledger.worker_count, patience.heartbeat_s)
+    farms_lost_s = liveness.lost_after_s(farms_s, patience.lost_after_s)
     for name in ledger.silent:
         worker = ledger.workers[name]
+        interval_s, lost_after_s = worker.heartbeat_s or farms_s, worker.lost_after_s or farms_lost_s
         since = liveness.silent_since(ledger.last_seen[name], ledger.listening_since)
         silence_s = (ledger.now - since).total_seconds()
-        if liveness.is_lost(silence_s, interval_s, patience.lost_after_s):
+        if silence_s > lost_after_s:
             lost(ledger, worker, f"silent for {silence_s:.0f} s")
         elif liveness.is_late(silence_s, interval_s) and _turn(worker, WorkerEvent.LATE):
             ledger.dirty_workers.add(name)

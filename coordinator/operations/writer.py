@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import structlog
 
 from coordinator.domain import liveness
-from coordinator.operations import assignment, blocklist, health, jobs
+from coordinator.operations import assignment, blocklist, foreign, health, jobs
 from coordinator.operations.inbox import Inbox, Item
 from coordinator.operations.jobs import Draft
 from coordinator.operations.ledger import Ledger, Parking, Wanted
@@ -174,6 +174,9 @@ class Writer:
             if ledger.suspects and await health.judge(tx, ledger, self._quarantine_below):
                 await _save(tx, ledger)
             if (ledger.work_appeared or ledger.capacity_at) and await assignment.assign(tx, ledger):
+                await _save(tx, ledger)
+            if ledger.foreign.asking:
+                await foreign.hand_out(tx, ledger)
                 await _save(tx, ledger)
             letters = await compose(tx, ledger, self._patience)
             await tx.finish(ledger)

@@ -80,8 +80,8 @@ def worker_values(one: Worker) -> tuple[Any, ...]:
         one.gpus, one.can_restart, one.requested_state, one.requested_lazy, one.requested_reason, one.requested_by,
         one.requested_instance, one.reason, one.requested_source, one.requested_at, one.requested_deadline_at,
         one.resume, one.arrivals, one.sleep_schedule, one.sleep_next_at, one.idle_action, one.idle_after_s,
-        one.idle_noted_at, one.idle_refused_at, one.supervises, one.runners,
-        one.secrets, one.enforces,
+        one.idle_noted_at, one.idle_refused_at, one.supervises, one.runners, one.secrets, one.enforces, one.foreign_id,
+        one.heartbeat_s, one.lost_after_s,
     )  # fmt: skip
 
 

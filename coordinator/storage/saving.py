@@ -135,6 +135,21 @@ async def _workers(connection: asyncpg.Connection, ledger: Ledger) -> None:
         epochs = [ledger.workers[name].epoch for name in names]
         await connection.execute(SAVE["seen"], ledger.now, names, epochs, [ledger.seen_workers[name] for name in names])
         ledger.seen_workers.clear()
+    await _heard(connection, ledger)
+
+
+async def _heard(connection: asyncpg.Connection, ledger: Ledger) -> None:
+    """Signs of life that came through gateways."""
+    heard = ledger.foreign.heard
+    if not heard:
+        return
+    signs = ledger.foreign.signs
+    records = [
+        (name, one.seq, one.told_at, one.told_active_at, one.active_at, one.open_sessions, as_json(one.stats))
+        for name, one in ((name, signs[name]) for name in sorted(heard))
+    ]
+    await connection.execute(SAVE["heard"], ledger.now, *_columns(7, records))
+    heard.clear()
 
 
 async def _hot(connection: asyncpg.Connection, ledger: Ledger) -> None:

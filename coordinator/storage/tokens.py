@@ -23,7 +23,16 @@ async def live(connection: asyncpg.Connection, names: Collection[str]) -> dict[s
 
 def token(row: asyncpg.Record) -> Token:
     """A row of access_tokens."""
-    return Token(row["name"], Role(row["role"]), row["prefix"], row["digest"], row["expires_at"], row["revoked_at"])
+    return Token(
+        row["name"],
+        Role(row["role"]),
+        row["prefix"],
+        row["digest"],
+        row["expires_at"],
+        row["revoked_at"],
+        row["gateway"],
+        row["subject"],
+    )
 
 
 async def save(connection: asyncpg.Connection, ledger: Ledger) -> None:
@@ -42,6 +51,8 @@ async def save(connection: asyncpg.Connection, ledger: Ledger) -> None:
                 new.created_by,
                 new.token.expires_at,
                 new.revoked_by,
+                new.token.gateway,
+                new.token.subject,
             )
             for new in ledger.new_tokens.values()
         ]

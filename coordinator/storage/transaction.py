@@ -21,6 +21,7 @@ from coordinator.domain.worker import Worker
 from coordinator.operations.jobs import SLICE, Draft, Growing, Grown
 from coordinator.operations.ledger import Dependent, Expired, GroupRow, Ledger, ParkedMessage, Wanted, Watched
 from coordinator.operations.ports import Delivery
+from coordinator.operations.signs import Signs
 from coordinator.operations.store import Order
 from coordinator.storage import blocking, evidence, growing, recurring, rows, saving, tending, tokens
 from coordinator.storage.queries import load
@@ -78,6 +79,9 @@ class PostgresTransaction:
         await self._load_leases()
         wanted.workers |= wanted.holders | {one.worker_id for one in ledger.attempts.values()}
         await self._load_workers(wanted.workers)
+        if wanted.foreign:
+            for row in await self._fetch("signs", list(wanted.foreign)):
+                ledger.foreign.signs[row[0]] = Signs(*row[1:])
         if wanted.holders or wanted.silent:
             ledger.worker_count = await self._connection.fetchval(LOAD["worker_count"])
         if wanted.keys or wanted.kinds:

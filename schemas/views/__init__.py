@@ -4,7 +4,7 @@ Instants are aware UTC, durations seconds, sizes bytes. A client ignores fields 
 coordinator may say more.
 """
 
-from schemas.views.access import NewTokenView, TokenView, TokenWish
+from schemas.views.access import CredentialView, CredentialWish, NewTokenView, TokenView, TokenWish
 from schemas.views.base import Changed, Entry, Page, Problem, Submitted, View
 from schemas.views.capacity import CapacityView, WantedView
 from schemas.views.doctor import CheckState, CheckView, Diagnosis
@@ -79,6 +79,8 @@ __all__ = [
     "Connection",
     "CoordinatorView",
     "Counts",
+    "CredentialView",
+    "CredentialWish",
     "Day",
     "Diagnosis",
     "Entry",

@@ -24,6 +24,9 @@ class TokenView(View):
     revoked_at: datetime | None = None
     revoked_by: str | None = None
     usable: bool
+    #: Where it opens one gateway and nothing else; and the one worker there that it is good for, if it is for one.
+    gateway: str | None = None
+    subject: str | None = None
 
 
 class NewTokenView(View):
@@ -33,6 +36,23 @@ class NewTokenView(View):
     role: Role
     token: str
     expires_at: datetime | None = None
+
+
+class CredentialView(View):
+    """What opens a gateway, as it is shown once: `shown` holds the secret, in that protocol's own words."""
+
+    gateway: str
+    name: str
+    shown: dict[str, str]
+    expires_at: datetime | None = None
+
+
+class CredentialWish(Strict):
+    """The credential that is asked for, for this gateway."""
+
+    gateway: Annotated[str, Field(max_length=32)]
+    name: TokenName
+    expires_at: AwareDatetime | None = None
 
 
 class TokenWish(Strict):

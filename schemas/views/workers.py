@@ -54,6 +54,8 @@ class WorkerView(View):
 
     id: str
     protocol: str
+    #: What its own protocol calls it, where it came through a gateway.
+    foreign_id: str | None = None
     connection: Connection
     duty: str
     epoch: int

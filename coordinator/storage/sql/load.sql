@@ -8,8 +8,14 @@ SELECT w.*, l.last_seen_at
   FROM workers w JOIN worker_liveness l ON l.worker_id = w.id
  WHERE w.id = ANY($1::text[]);
 
+-- name: signs
+-- Columns in the order of the fields of `Signs`.
+SELECT worker_id, last_seq, told_at, told_active_at, last_activity_at, open_sessions, NULL FROM worker_liveness
+ WHERE worker_id = ANY($1::text[]);
+
 -- name: worker_count
-SELECT count(*) FROM workers WHERE connection IN ('online', 'suspect');
+-- Those whose heartbeats come over the broker; others have a rhythm of their own.
+SELECT count(*) FROM workers WHERE connection IN ('online', 'suspect') AND protocol = 'native';
 
 -- name: listening_since
 -- Since when every coordinator that is alive hears the workers; null when none has said so.
@@ -20,7 +26,7 @@ SELECT max(listening_since) FROM coordinators WHERE seen_at > farm_now() - inter
 SELECT w.id
   FROM workers w JOIN worker_liveness l ON l.worker_id = w.id
  WHERE w.connection IN ('online', 'suspect')
-   AND l.last_seen_at < farm_now() - make_interval(secs => $1);
+   AND l.last_seen_at < farm_now() - make_interval(secs => greatest($1, 2 * w.heartbeat_s));
 
 -- name: known_kinds
 SELECT DISTINCT kind FROM workers, unnest(kinds) AS kind;
@@ -152,7 +158,7 @@ SELECT queue, submitter, turn FROM turns;
 -- $1: these workers, or all when null.
 SELECT w.*, l.last_seen_at
   FROM workers w JOIN worker_liveness l ON l.worker_id = w.id
- WHERE w.connection = 'online' AND w.duty IN ('awake', 'testing')
+ WHERE w.connection = 'online' AND w.duty IN ('awake', 'testing') AND w.kinds <> '{}'
    AND (w.requested_state IS NULL OR w.requested_state = w.duty)
    AND ($1::text[] IS NULL OR w.id = ANY($1));
 

@@ -124,9 +124,10 @@ INSERT INTO workers (id, protocol, connection, duty, epoch, instance, boot_id, s
                      labels, zone, slots, cpus, memory_mb, gpus, can_restart, requested_state, requested_lazy,
                      requested_reason, requested_by, requested_instance, reason, requested_source, requested_at,
                      requested_deadline_at, resume, arrivals, sleep_schedule, sleep_next_at, idle_action, idle_after_s,
-                     idle_noted_at, idle_refused_at, supervises, runners, secrets, enforces, online_at, changed_at)
+                     idle_noted_at, idle_refused_at, supervises, runners, secrets, enforces, foreign_id, heartbeat_s,
+                     lost_after_s, online_at, changed_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-        $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $41)
+        $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $44)
 ON CONFLICT (id) DO UPDATE
    SET protocol = excluded.protocol, connection = excluded.connection, duty = excluded.duty, epoch = excluded.epoch,
        instance = excluded.instance, boot_id = excluded.boot_id, software = excluded.software,
@@ -143,6 +144,8 @@ ON CONFLICT (id) DO UPDATE
        idle_noted_at = excluded.idle_noted_at, idle_refused_at = excluded.idle_refused_at,
        supervises = excluded.supervises, runners = excluded.runners, secrets = excluded.secrets,
        enforces = excluded.enforces,
+       foreign_id = excluded.foreign_id, heartbeat_s = excluded.heartbeat_s,
+       lost_after_s = excluded.lost_after_s,
        online_at = CASE WHEN workers.epoch = excluded.epoch THEN workers.online_at ELSE excluded.online_at END,
        changed_at = excluded.changed_at;
 
@@ -152,6 +155,24 @@ INSERT INTO worker_liveness (worker_id, epoch, last_seen_at, last_seq)
 SELECT u.worker_id, u.epoch, $1, u.seq FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS u(worker_id, epoch, seq)
 ON CONFLICT (worker_id) DO UPDATE
    SET epoch = excluded.epoch, last_seen_at = excluded.last_seen_at, last_seq = excluded.last_seq;
+
+-- name: heard
+-- Signs of life of workers behind gateways, and of one in ten seconds or so of each a sample.
+WITH heard AS (
+    UPDATE worker_liveness l
+       SET last_seen_at = $1, last_seq = u.seq, told_at = u.told_at,
+           told_active_at = u.told_active_at, last_activity_at = u.active_at,
+           open_sessions = u.open_sessions, stats = coalesce(u.stats::jsonb, l.stats),
+           sampled_at = CASE WHEN l.sampled_at <= $1::timestamptz - interval '10 seconds' THEN $1 ELSE l.sampled_at END
+      FROM unnest($2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[], $7::bigint[],
+                  $8::text[])
+           AS u(worker_id, seq, told_at, told_active_at, active_at, open_sessions, stats)
+     WHERE l.worker_id = u.worker_id
+    RETURNING l.worker_id, l.sampled_at = $1 AS sampled, u.stats::jsonb AS stats)
+INSERT INTO samples (at, worker_id, held, load, load5, load15)
+SELECT $1, h.worker_id, (SELECT count(*) FROM attempts a WHERE a.worker_id = h.worker_id AND a.state <> 'ended'),
+       figure(stats->'load'->>0), figure(stats->'load'->>1), figure(stats->'load'->>2)
+  FROM heard h WHERE h.sampled;
 
 -- name: outputs
 INSERT INTO outputs (task_id, attempt, name, size, digest, media_type, stored, location)

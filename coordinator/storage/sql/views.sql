@@ -169,7 +169,7 @@ SELECT count(*) AS needs FROM dependencies WHERE task_id = $1
 
 -- What an exclusive task that is scheduled waits for.
 -- name: workers
-SELECT w.id, w.protocol, w.connection, w.duty, w.epoch, w.instance::text AS instance, w.boot_id, w.software,
+SELECT w.id, w.protocol, w.foreign_id, w.connection, w.duty, w.epoch, w.instance::text AS instance, w.boot_id, w.software,
        w.platform::text AS platform, w.kinds, w.queues, w.tags, w.labels, w.zone, w.slots, w.cpus, w.memory_mb, w.gpus,
        w.can_restart, w.requested_state, w.requested_lazy, w.requested_reason, w.requested_by, w.requested_source,
        w.requested_deadline_at, w.reason, w.online_at, w.changed_at, l.last_seen_at, l.stats::text AS stats, coalesce(l.open_sessions, 0) AS open_sessions,
@@ -189,7 +189,7 @@ ORDER BY w.id
 LIMIT $5
 
 -- name: worker
-SELECT w.id, w.protocol, w.connection, w.duty, w.epoch, w.instance::text AS instance, w.boot_id, w.software,
+SELECT w.id, w.protocol, w.foreign_id, w.connection, w.duty, w.epoch, w.instance::text AS instance, w.boot_id, w.software,
        w.platform::text AS platform, w.kinds, w.queues, w.tags, w.labels, w.zone, w.slots, w.cpus, w.memory_mb, w.gpus,
        w.can_restart, w.requested_state, w.requested_lazy, w.requested_reason, w.requested_by, w.requested_source,
        w.requested_deadline_at, w.reason, w.online_at, w.changed_at, l.last_seen_at, l.stats::text AS stats, coalesce(l.open_sessions, 0) AS open_sessions,
@@ -246,7 +246,7 @@ running AS (
 ),
 serving AS (
     SELECT q.queue, count(*) AS workers,
-           count(*) FILTER (WHERE w.connection = 'online' AND w.duty = 'awake'
+           count(*) FILTER (WHERE w.connection = 'online' AND w.duty = 'awake' AND w.kinds <> '{}'
                             AND (w.requested_state IS NULL OR w.requested_state = 'awake')) AS serving
     FROM workers w
     CROSS JOIN LATERAL unnest(w.queues) AS q (queue)

@@ -1,0 +1,13 @@
+"""Gateways: workers of other farms' protocols, as they are.
+
+One package for each protocol, of three parts: `wire` (what their clients send, leniently), `translate` (pure: their
+words and ours) and `routes` (their paths and their way to say who calls, with one question to the inbox each). Whatever
+is odd in a protocol lives in its `translate`.
+"""
+
+from typing import Final
+
+from coordinator.gateways import openwork, stencila
+from coordinator.gateways.kit import Gateway
+
+GATEWAYS: Final[tuple[Gateway, ...]] = (openwork.GATEWAY, stencila.GATEWAY)

@@ -1,0 +1,48 @@
+"""Bodies of gateways' calls: bounded in size and time, lenient in form, and nothing that cannot be stored."""
+
+from typing import Final, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from coordinator.api.bodies import received
+from coordinator.gateways.kit.fault import Fault
+from schemas.base import UndecodableError, refuse_unstorable
+
+LIMIT_BYTES: Final = 256 * 1024
+_MOST_DETAILS: Final = 20
+
+
+class Lenient(BaseModel):
+    """What another farm's client sends: fields that we do not know are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, populate_by_name=True)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+async def read(request: Request, model: type[M], *, empty: bytes | None = None, limit: int = LIMIT_BYTES) -> M:
+    """The *model* in the body, which is JSON whatever its header says. *empty* stands for no body, where that is right.
+
+    Raises Fault: 400, with each field that is wrong; 413.
+    """
+    body = await received(request, limit)
+    if not body.strip() and empty is not None:
+        body = empty
+    try:
+        value = model.model_validate_json(body)
+        refuse_unstorable(body)
+    except ValidationError as error:
+        raise faulty(error) from None
+    except UndecodableError as error:
+        raise Fault(400, str(error), ((error.field, error.detail),)) from None
+    return value
+
+
+def faulty(error: ValidationError) -> Fault:
+    """What pydantic complains of."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)[:_MOST_DETAILS]
+    details = tuple((".".join(map(str, one["loc"])), one["msg"].replace("\x00", "\ufffd")) for one in found)
+    field, said = details[0]
+    return Fault(400, f"{field}: {said}" if field else said, details)

@@ -1,0 +1,87 @@
+"""What a gateway's routes work with: the one inbox, and the credentials that were made for it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Protocol, TypeVar
+
+from cachetools import TTLCache
+
+from coordinator.api.door import BELIEF_S, Found, Shelf
+from coordinator.api.farm import Ask
+from coordinator.domain.access import Token, admit, gateway_prefix_of
+from coordinator.domain.outcome import Refused
+from coordinator.operations.requests import Request, UnavailableError
+
+A = TypeVar("A")
+
+#: The writer answers within this many seconds, or the client is told to try again.
+ANSWER_S: Final = 10.0
+
+
+class Errand(Protocol):
+    """A worker that is asked for something that somebody else has to bring about.
+
+    It was asked for at `since`; by now it has so many sessions open, and was last active at `active_at` (our clock).
+    """
+
+    @property
+    def worker(self) -> str: ...  # noqa: D102 - its name here
+    @property
+    def foreign_id(self) -> str: ...  # noqa: D102 - what its own protocol calls it
+    @property
+    def if_idle(self) -> bool: ...  # noqa: D102 - a question that who is busy refuses
+    @property
+    def reason(self) -> str | None: ...  # noqa: D102
+    @property
+    def by(self) -> str | None: ...  # noqa: D102
+    @property
+    def since(self) -> datetime: ...  # noqa: D102
+    @property
+    def open_sessions(self) -> int: ...  # noqa: D102
+    @property
+    def active_at(self) -> datetime | None: ...  # noqa: D102
+
+
+class Errands(Protocol):
+    """Where the errands are. Raises UnavailableError when the database is away."""
+
+    async def to_stop(self, protocol: str) -> Sequence[Errand]:
+        """Workers of *protocol* that are asked to go."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One for all gateways of a coordinator."""
+
+    inbox: Ask
+    shelf: Shelf
+    errands: Errands
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    _believed: TTLCache[str, Found] = field(default_factory=lambda: TTLCache(65_536, BELIEF_S))
+
+    async def ask(self, request: Request[A]) -> A:
+        """The writer's answer to *request*."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await self.inbox(request)
+        except TimeoutError:
+            raise UnavailableError(f"not answered within {ANSWER_S:.0f} s: try again") from None
+
+    async def bearer(self, gateway: str, token: str) -> Token | Refused:
+        """Whose *token* this is, if it was made for *gateway*: believed for a second, as all tokens."""
+        return await self.holder(gateway, gateway_prefix_of(token) or "", token)
+
+    async def holder(self, gateway: str, prefix: str, secret: str) -> Token | Refused:
+        """Who has the credential of this *prefix* (an access key, a user's name), if *secret* is its secret."""
+        if not prefix:
+            return Refused("unknown", "call", "the credential is wrong")
+        found = self._believed.get(prefix)
+        if found is None:
+            found = self._believed[prefix] = await self.shelf.find(prefix)
+        kept, now = found
+        if kept is None:
+            return Refused("unknown", "call", "the credential is wrong")
+        caller = admit(kept, secret, now, gateway)
+        return caller if isinstance(caller, Refused) else kept

@@ -1,0 +1,157 @@
+"""A gateway as the farm sees it, and the application around its routes: limits, faults, its own OpenAPI document."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from coordinator.api.guard import is_cross_site, is_private_host
+from coordinator.api.problems import REFUSED, ProblemError
+from coordinator.gateways.kit.fault import Fault
+from coordinator.gateways.kit.gate import Gate
+from coordinator.operations.access import Credential
+from coordinator.operations.requests import RefusedError, UnavailableError
+
+_log = logging.getLogger(__name__)
+
+#: Calls of one gateway that are answered at once; more are told to come again.
+MOST_AT_ONCE: Final = 1000
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True)
+class Duty:
+    """What a gateway does by itself, every so many seconds."""
+
+    every_s: float
+    run: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One protocol.
+
+    `paths` are where its paths begin: no two gateways share one, so that all can share a port. `tell` makes the body of
+    a fault, and `mint` a credential of that name. One that is `free` asks nobody for a credential: it is on loopback
+    unless an operator names another address for it.
+    """
+
+    name: str
+    title: str
+    paths: Sequence[str]
+    router: Callable[[Gate], APIRouter]
+    tell: Callable[[Fault], Response]
+    mint: Callable[[str], Credential] | None = None
+    duties: Callable[[Gate], Sequence[Duty]] = lambda _gate: ()
+    free: bool = False
+
+    @property
+    def document(self) -> str:
+        """Where its OpenAPI document is."""
+        return f"/gateways/{self.name}/openapi.json"
+
+    def owns(self, path: str) -> bool:
+        """Whether *path* is one of its own."""
+        return path == self.document or any(path == one or path.startswith(f"{one}/") for one in self.paths)
+
+
+def application(gateway: Gateway, gate: Gate, version: str) -> ASGIApp:
+    """The gateway's own application."""
+    app = FastAPI(
+        title=f"Farmhand's gateway for {gateway.title}",
+        version=version,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=gateway.document,
+        redirect_slashes=False,
+    )
+    app.include_router(gateway.router(gate))
+    _install(app, gateway.tell)
+    _document(app)
+    return _Limits(app, gateway)
+
+
+def _install(app: FastAPI, tell: Callable[[Fault], Response]) -> None:
+    async def ours(_: Request, error: Any) -> Response:
+        return tell(error)
+
+    async def problem(_: Request, error: Any) -> Response:
+        return tell(Fault(error.status, error.detail, ((error.field, error.detail),) if error.field else ()))
+
+    async def refused(_: Request, error: Any) -> Response:
+        status = next(status for refusal, status, _ in REFUSED if isinstance(error, refusal))
+        return tell(Fault(HTTPStatus.BAD_REQUEST if status == HTTPStatus.UNPROCESSABLE_ENTITY else status, str(error)))
+
+    async def unavailable(_: Request, error: Any) -> Response:
+        return tell(Fault(503, str(error), headers={"Retry-After": "2"}))
+
+    async def http(request: Request, error: Any) -> Response:
+        said = f"{request.method} {request.url.path}: {HTTPStatus(error.status_code).phrase.lower()}"
+        return tell(Fault(error.status_code, said, headers=error.headers or {}))
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        _log.error("unexpected error in %s %s", request.method, request.url.path, exc_info=error)
+        return tell(Fault(500, "something unexpected went wrong; the coordinator's log says what"))
+
+    for kind, handler in (
+        (Fault, ours),
+        (ProblemError, problem),
+        (RefusedError, refused),
+        (UnavailableError, unavailable),
+        (HTTPException, http),
+        (Exception, unexpected),
+    ):
+        app.add_exception_handler(kind, handler)
+
+
+def _document(app: FastAPI) -> None:
+    """Bodies are read by us, so FastAPI's own answer 422 never comes."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        for unused in ("HTTPValidationError", "ValidationError"):
+            document.get("components", {}).get("schemas", {}).pop(unused, None)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+class _Limits:
+    """Answers before the routes what they need not see."""
+
+    def __init__(self, app: FastAPI, gateway: Gateway) -> None:
+        self._app = app
+        self._gateway = gateway
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        fault = self._fault(Request(scope))
+        if fault is not None:
+            await self._gateway.tell(fault)(scope, receive, send)
+            return
+        self._running += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._running -= 1
+
+    def _fault(self, request: Request) -> Fault | None:
+        if request.method not in _SAFE and is_cross_site(request):
+            return Fault(403, "changes that come from a page of another site are refused")
+        if self._gateway.free and not is_private_host(request.headers.get("host", "")):
+            return Fault(421, "only IP addresses and private names are accepted as host")
+        if self._running >= MOST_AT_ONCE:
+            return Fault(503, f"{self._running} calls are being answered: try again", headers={"Retry-After": "1"})
+        return None

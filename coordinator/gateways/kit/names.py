@@ -1,0 +1,19 @@
+"""The names that foreign workers have on this farm."""
+
+import hashlib
+import re
+from typing import Final
+
+_OTHER: Final = re.compile(r"[^a-z0-9]+")
+_LONGEST: Final = 48
+
+
+def worker_id(protocol: str, name: str) -> str:
+    """What a worker is called here that its *protocol* calls *name*: readable, always the same, and nobody else's.
+
+    `celery@render-07` becomes `celery-render-07-` and six digits of a digest, so that two names never become one, nor
+    that of one of our own agents.
+    """
+    readable = _OTHER.sub("-", name.lower())[:_LONGEST].strip("-")
+    digest = hashlib.sha256(f"{protocol}\0{name}".encode()).hexdigest()[:6]
+    return f"{readable}-{digest}" if readable else f"{protocol.replace('_', '-')}-{digest}"

@@ -1,0 +1,426 @@
+"""What workers behind gateways do: they come, are heard, go, and ask for work.
+
+A gateway turns each call of its protocol into one of these, and the answer into its own words. So they are rows like
+our own agents, under the same epochs and the same judgement of silence; what differs is that nothing is ever sent to
+them: their state is what they find when they call again.
+
+`seq` is what tells an old call from a new one where calls may overtake one another (their worker's clock in ms, say).
+An old one never brings back who has left, and never concerns another life than its own.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from coordinator.domain.attempt import Attempt, AttemptState
+from coordinator.domain.protocol import NATIVE, Work, protocol_of
+from coordinator.domain.worker import PRESENT, Asked, Connection, Duty, Worker, WorkerEvent, decide, takes_work
+from coordinator.operations import states, tasks
+from coordinator.operations.ledger import Ledger
+from coordinator.operations.requests import Changed, ConflictError, NotFoundError, Request
+from coordinator.operations.signs import Handed, Signs
+from coordinator.operations.store import Order, Transaction
+from schemas.worker import RequestedState
+
+#: Of who has not said how often it will speak.
+HEARTBEAT_S: Final = 60.0
+LOST_AFTER_S: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """What is known of a worker: None where this call says nothing of it, and it stays as it was.
+
+    `heartbeat_s` is how often it says something, `lost_after_s` the silence after which it is lost.
+    """
+
+    protocol: str
+    foreign_id: str
+    heartbeat_s: float | None = None
+    lost_after_s: float | None = None
+    software: str | None = None
+    platform: Mapping[str, Any] | None = None
+    kinds: tuple[str, ...] | None = None
+    queues: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
+    slots: int | None = None
+    can_restart: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What a call says of its worker. `at` and `active_at` are by its own clock: what is to come counts as now."""
+
+    seq: int | None = None
+    at: datetime | None = None
+    active_at: datetime | None = None
+    #: It is active now, whatever clock it has.
+    active: bool = False
+    open_sessions: int | None = None
+    stats: Mapping[str, Any] | None = None
+
+
+#: It lives, and says no more.
+LIVES: Final = Sign()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A worker as its row is after a call."""
+
+    worker: str
+    connection: Connection
+    duty: Duty
+    requested: Asked | None
+    lazy: bool
+    #: The newest time at which it says that it sent something, and was active.
+    told_at: datetime | None
+    active_at: datetime | None
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Arrive(Request[Standing]):
+    """The worker says that it is here. Another *instance* than before is another life: what the former held is lost."""
+
+    worker: str
+    portrait: Portrait
+    instance: UUID
+    sign: Sign = LIVES
+    duty: Duty = Duty.AWAKE
+
+
+@dataclass(frozen=True)
+class Hear(Request[Standing]):
+    """The worker lives, and perhaps says more of itself. *instance* None: it does not say which life it is in.
+
+    It comes back if it was given up or had gone. Who is not known is made known, if *creates*.
+    """
+
+    worker: str
+    portrait: Portrait
+    sign: Sign = LIVES
+    instance: UUID | None = None
+    creates: bool = True
+
+
+@dataclass(frozen=True)
+class Depart(Request[Changed]):
+    """The worker says goodbye: what it holds is ready again at once, no retry burnt."""
+
+    worker: str
+    instance: UUID | None = None
+    sign: Sign = LIVES
+    reason: str | None = None
+    duty: Duty | None = None
+
+
+@dataclass(frozen=True)
+class Refuse(Request[Changed]):
+    """The worker will not do what it is asked for, or cannot."""
+
+    worker: str
+    asked: RequestedState
+    reason: str
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """What a worker that asked for work is answered: `handed` is what it is to run, nothing when there is nothing."""
+
+    standing: Standing
+    handed: list[Handed]
+
+
+@dataclass(frozen=True)
+class Claim(Request[Claimed]):
+    """The worker asks for work, and so holds nothing but what it has been given and not finished: that it gets again.
+
+    Who is silent for so long that he was given up comes back by asking; who said goodbye has to arrive first.
+    """
+
+    worker: str
+    sign: Sign = LIVES
+
+
+# --- coming, being heard, going ----------------------------------------------------------------------------
+
+
+def arrive(ledger: Ledger, request: Arrive) -> Standing:
+    """Let it in."""
+    worker = _find(ledger, request.worker, request.portrait)
+    if worker is None:
+        worker = _new(ledger, request.worker, request.portrait, request.instance, request.duty)
+    else:
+        if worker.instance != request.instance or worker.connection not in PRESENT:
+            _new_life(ledger, worker, request.instance, "the worker came back without it")
+        _describe(ledger, worker, request.portrait)
+        _turn(ledger, worker, WorkerEvent.CAME)
+    states.take_duty(ledger, worker, request.duty, None)
+    return note(ledger, worker, request.sign)
+
+
+def hear(ledger: Ledger, request: Hear) -> Standing:
+    """Note that it lives."""
+    worker = _find(ledger, request.worker, request.portrait)
+    instance = request.instance
+    if worker is None:
+        if not request.creates:
+            raise NotFoundError(f"there is no worker {request.worker!r}")
+        worker = _new(ledger, request.worker, request.portrait, instance or UUID(int=0), Duty.AWAKE)
+        return note(ledger, worker, request.sign)
+    other = instance is not None and worker.instance != instance
+    if (other or worker.connection not in PRESENT) and _is_old(ledger, worker, request.sign):
+        return standing(ledger, worker)
+    _describe(ledger, worker, request.portrait)
+    if instance is not None and other:
+        _new_life(ledger, worker, instance, "the worker came back without it")
+        _turn(ledger, worker, WorkerEvent.CAME)
+    else:
+        _come_back(ledger, worker)
+    return note(ledger, worker, request.sign)
+
+
+def depart(ledger: Ledger, request: Depart) -> Changed:
+    """Let it go; who has gone already, or is in another life by now, stays as it is."""
+    worker = states.find(ledger, request.worker)
+    if request.instance is not None and worker.instance != request.instance:
+        return Changed(0)
+    overtaken = request.sign.seq is not None and request.sign.seq < ledger.foreign.signs[worker.id].seq
+    if overtaken or not _turn(ledger, worker, WorkerEvent.LEFT):
+        return Changed(0)
+    held = list(ledger.held[worker.id].values())
+    for attempt in held:
+        tasks.give_back(ledger, attempt)
+    worker.reason = request.reason
+    states.end_instance(ledger, worker, request.duty)
+    note(ledger, worker, request.sign)
+    detail = {"reason": request.reason, "handed_back": len(held)}
+    ledger.note_worker("worker.offline", worker.id, detail=detail)
+    return Changed(1)
+
+
+def refuse(ledger: Ledger, request: Refuse) -> Changed:
+    """The request ends; what stood beneath it stands again."""
+    worker = states.find(ledger, request.worker)
+    states.refuse(ledger, worker, request.asked, request.reason)
+    return Changed(1)
+
+
+def standing(ledger: Ledger, worker: Worker) -> Standing:
+    """The worker as its row is."""
+    signs = ledger.foreign.signs.get(worker.id, Signs())
+    return Standing(
+        worker=worker.id,
+        connection=worker.connection,
+        duty=worker.duty,
+        requested=Asked(worker.requested_state) if worker.requested_state else None,
+        lazy=worker.requested_lazy,
+        told_at=signs.told_at,
+        active_at=signs.told_active_at,
+        now=ledger.now,
+    )
+
+
+def _find(ledger: Ledger, name: str, portrait: Portrait) -> Worker | None:
+    """The worker of this name. Raises ConflictError when it is somebody else's."""
+    worker = ledger.workers.get(name)
+    if worker is not None and (worker.protocol, worker.foreign_id) != (portrait.protocol, portrait.foreign_id):
+        raise ConflictError(f"the name {name!r} belongs to a {worker.protocol} worker; remove that first")
+    return worker
+
+
+def _new(ledger: Ledger, name: str, portrait: Portrait, instance: UUID, duty: Duty) -> Worker:
+    worker = enrol(ledger, name, portrait, instance)
+    worker.duty = duty
+    worker.connection = Connection.ONLINE
+    ledger.foreign.signs[name].active_at = ledger.now
+    ledger.note_worker("worker.online", name, detail={"epoch": 1, "software": worker.software})
+    return worker
+
+
+def enrol(ledger: Ledger, name: str, portrait: Portrait, instance: UUID) -> Worker:
+    """A row for a worker that has not said anything yet."""
+    worker = Worker(
+        id=name,
+        connection=Connection.OFFLINE,
+        duty=Duty.AWAKE,
+        epoch=1,
+        instance=instance,
+        kinds=[],
+        queues=[],
+        slots=1,
+        protocol=portrait.protocol,
+        foreign_id=portrait.foreign_id,
+        heartbeat_s=HEARTBEAT_S,
+        lost_after_s=LOST_AFTER_S,
+        # Its protocol has no words for secrets by reference, nor for limits of a task's processes.
+        secrets=[],
+        enforces=[],
+    )
+    ledger.workers[name] = worker
+    ledger.held[name] = {}
+    ledger.foreign.signs[name] = Signs()
+    ledger.new_workers.add(name)
+    ledger.dirty_workers.add(name)
+    ledger.seen_workers[name] = 0
+    _describe(ledger, worker, portrait)
+    return worker
+
+
+def _describe(ledger: Ledger, worker: Worker, portrait: Portrait) -> None:
+    """Take over what it says of itself; what has not changed is not written."""
+    for name in (
+        "heartbeat_s",
+        "lost_after_s",
+        "software",
+        "platform",
+        "kinds",
+        "queues",
+        "tags",
+        "slots",
+        "can_restart",
+    ):
+        said = getattr(portrait, name)
+        if said is None:
+            continue
+        value = list(said) if isinstance(said, tuple) else said
+        if name == "platform":
+            value = {**worker.platform, **said}
+        if getattr(worker, name) != value:
+            setattr(worker, name, value)
+            ledger.dirty_workers.add(worker.id)
+            ledger.capacity_at.add(worker.id)
+
+
+def _new_life(ledger: Ledger, worker: Worker, instance: UUID, why: str) -> None:
+    """Another epoch: what it held before is lost."""
+    worker.epoch += 1
+    worker.reason = None
+    if worker.instance != instance:
+        worker.instance = instance
+        states.begin_instance(ledger, worker)
+    for attempt in list(ledger.held[worker.id].values()):
+        tasks.lose(ledger, attempt, why)
+    ledger.dirty_workers.add(worker.id)
+    signs = ledger.foreign.signs[worker.id]
+    signs.active_at = ledger.now
+    ledger.seen_workers[worker.id] = signs.seq
+    ledger.note_worker("worker.online", worker.id, detail={"epoch": worker.epoch, "software": worker.software})
+
+
+def _come_back(ledger: Ledger, worker: Worker) -> None:
+    """It is online, whatever it was: a sign of life is enough."""
+    if worker.connection is Connection.SUSPECT:
+        _turn(ledger, worker, WorkerEvent.HEARD)
+        ledger.note_worker("worker.back", worker.id)
+    elif worker.connection not in PRESENT:
+        _new_life(ledger, worker, worker.instance, "the worker was given up")
+        _turn(ledger, worker, WorkerEvent.CAME)
+
+
+def _turn(ledger: Ledger, worker: Worker, event: WorkerEvent) -> bool:
+    connection = decide(worker.connection, event)
+    if not isinstance(connection, Connection):
+        return False
+    if connection is not worker.connection:
+        worker.connection = connection
+        ledger.dirty_workers.add(worker.id)
+        ledger.capacity_at.add(worker.id)
+    return True
+
+
+def _is_old(ledger: Ledger, worker: Worker, sign: Sign) -> bool:
+    """Whether it was sent before, or is, the newest that has come."""
+    return sign.seq is not None and sign.seq <= ledger.foreign.signs[worker.id].seq
+
+
+def note(ledger: Ledger, worker: Worker, sign: Sign) -> Standing:
+    """Note the sign of life, which never goes back in time, nor ahead of ours."""
+    signs, now = ledger.foreign.signs[worker.id], ledger.now
+    signs.seq = max(signs.seq, sign.seq or 0)
+    at = min(sign.at or now, now)
+    signs.told_at = _newest(signs.told_at, at)
+    if sign.active or sign.active_at is not None:
+        active_at = min(sign.active_at or at, now)
+        signs.told_active_at = _newest(signs.told_active_at, active_at)
+        # So long before it said so: its clock may be wrong.
+        signs.active_at = _newest(signs.active_at, now - max(at - active_at, timedelta()))
+    if sign.open_sessions is not None:
+        signs.open_sessions = sign.open_sessions
+    if sign.stats is not None:
+        signs.stats = sign.stats
+    ledger.foreign.heard.add(worker.id)
+    return standing(ledger, worker)
+
+
+def _newest(before: datetime | None, said: datetime) -> datetime:
+    return said if before is None else max(before, said)
+
+
+# --- asking for work ---------------------------------------------------------------------------------------
+
+
+def claim(ledger: Ledger, request: Claim) -> Claimed:
+    """Make it ready to be given something; `hand_out` fills in the answer when the transaction has assigned."""
+    worker = states.find(ledger, request.worker)
+    if protocol_of(worker).work is not Work.PULLED:
+        raise ConflictError(f"worker {worker.id} has its work from elsewhere, or is sent it")
+    if worker.connection is Connection.OFFLINE:
+        return Claimed(standing(ledger, worker), [])
+    _come_back(ledger, worker)
+    now = note(ledger, worker, request.sign)
+    for attempt in list(ledger.held[worker.id].values()):
+        if attempt.state is AttemptState.STOPPING:
+            tasks.lose(ledger, attempt, "the worker asks for other work")
+    if not takes_work(worker):
+        return Claimed(now, [])
+    ledger.capacity_at.add(worker.id)
+    return Claimed(now, ledger.foreign.asking.setdefault(worker.id, []))
+
+
+def gets_now(ledger: Ledger, worker: Worker) -> bool:
+    """Whether *worker* may be assigned something in this transaction: who asks for work gets it only as an answer."""
+    return worker.protocol == NATIVE or (worker.id in ledger.foreign.asking and not ledger.held.get(worker.id))
+
+
+async def hand_out(tx: Transaction, ledger: Ledger) -> None:
+    """Answer those who asked: with what they hold, which runs from now on."""
+    asked = ledger.foreign.asking
+    had = {name: [one for one in ledger.held[name].values() if one.live] for name in asked}
+    attempts = [attempt for some in had.values() for attempt in some]
+    orders = await tx.orders(attempts) if attempts else []
+    for attempt, order in zip(attempts, orders, strict=True):
+        again = attempt.state is AttemptState.RUNNING
+        tasks.begin(ledger, attempt)
+        asked[attempt.worker_id].append(_handed(ledger, attempt, order, again=again))
+
+
+def _handed(ledger: Ledger, attempt: Attempt, order: Order, *, again: bool) -> Handed:
+    task, job = ledger.tasks[attempt.task_id], ledger.jobs[order.job_id]
+    return Handed(
+        task=attempt.task_id,
+        attempt=attempt.attempt,
+        run=attempt.run,
+        job=order.job_id,
+        job_priority=job.priority,
+        name=order.name,
+        priority=task.priority,
+        spec=json.loads(f"{{{order.body}}}"),
+        inputs=tuple((name, first, tuple(numbers)) for name, first, numbers in order.inputs),
+        done=attempt.done,
+        total=attempt.total,
+        again=again,
+    )
+
+
+OPERATIONS: Final[Mapping[type, Callable[[Ledger, Any], Any]]] = {
+    Arrive: arrive,
+    Hear: hear,
+    Depart: depart,
+    Refuse: refuse,
+    Claim: claim,
+}

@@ -1,0 +1,59 @@
+"""What one transaction knows of workers behind gateways: their signs of life, and which of them wait for work.
+
+Our own agents' heartbeats are written without the farm's lock and never come here. A gateway's call is an event like
+any other: its sign of life is kept here, and all of a transaction's are written with one statement.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(slots=True)
+class Signs:
+    """A worker's row of liveness: the newest number of what it sent, and what it said.
+
+    `told_at` and `told_active_at` are the newest times, by its own word, at which it sent something and was active;
+    `active_at` is the latter by our clock.
+    """
+
+    seq: int = 0
+    told_at: datetime | None = None
+    told_active_at: datetime | None = None
+    active_at: datetime | None = None
+    open_sessions: int = 0
+    stats: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """An attempt as its worker is told of it.
+
+    `spec` is the task as it was submitted, filled in for its element; `again`: it had it already.
+    """
+
+    task: int
+    attempt: int
+    run: int
+    job: int
+    job_priority: int
+    name: str
+    priority: int
+    spec: Mapping[str, Any]
+    #: (name, first task, accepted attempts of first, first + 1, …) of what it waited for.
+    inputs: tuple[tuple[str, int, tuple[int, ...]], ...]
+    done: int | None
+    total: int | None
+    again: bool
+
+
+@dataclass
+class Foreign:
+    """Of the workers that gateways speak for in this transaction."""
+
+    signs: dict[str, Signs] = field(default_factory=dict)
+    #: Those that gave a sign of life.
+    heard: set[str] = field(default_factory=set)
+    #: Who asks for work, and what he is handed, filled in when the transaction has assigned.
+    asking: dict[str, list[Handed]] = field(default_factory=dict)

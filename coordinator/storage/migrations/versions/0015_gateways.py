@@ -1,0 +1,11 @@
+"""Workers behind gateways, and what they show."""
+
+from coordinator.storage.migrations.script import run
+
+revision = "0015"
+down_revision = "0012"
+
+
+def upgrade() -> None:
+    """Run the SQL beside it."""
+    run("0015_gateways.sql")
