@@ -30,7 +30,6 @@ COLUMNS = [
     Column("WORKER", lambda worker: worker.id, keep=True),
     Column("CONNECTION", lambda worker: worker.connection.value, keep=True),
     Column("DUTY", duty),
-    Column("PROTOCOL", lambda worker: worker.protocol),
     Column("SLOTS", lambda worker: f"{worker.used.slots}/{worker.capacity.slots}", right=True),
     Column("CPU", lambda worker: whole(worker.cpu_percent), right=True),
     Column("MEM", lambda worker: whole(worker.memory_percent), right=True),
@@ -38,6 +37,7 @@ COLUMNS = [
     Column("QUEUES", lambda worker: worker.queues),
     Column("KINDS", lambda worker: worker.kinds),
     Column("LABELS", lambda worker: worker.labels or "-"),
+    Column("PROTOCOL", lambda worker: worker.protocol),
     Column("SOFTWARE", lambda worker: worker.software or "-"),
     Column("NOTE", lambda worker: worker.reason),
 ]
