@@ -134,7 +134,7 @@ async def test_workers_and_queues_are_listed(farmhand: Run, rows: Rows) -> None:
     workers, queues = await farmhand("workers"), await farmhand("queues")
 
     assert workers.lines[1].startswith("node-1 online awake -> drain 0/4 62% - ")
-    assert workers.lines[1].endswith("default exec a100 -")
+    assert workers.lines[1].endswith("default exec a100 native - -")
     assert queues.lines == [
         "QUEUE WAITING RUNNING LIMIT OLDEST WORKERS PAUSED",
         "default 0 0 - - 0/1 -",
