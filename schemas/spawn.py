@@ -1,5 +1,6 @@
 """Dynamic tasks: a running attempt adds a task to its own job."""
 
+from hashlib import sha256
 from typing import Literal
 
 from schemas.job import TaskSpec
@@ -15,3 +16,8 @@ class TaskSpawn(AttemptRef):
 
     type: Literal["task.spawn"] = "task.spawn"
     spec: TaskSpec
+
+
+def mark_of(name: str) -> str:
+    """How a report names an added task (`TaskFinished.added`): short, so that a thousand of them fit."""
+    return sha256(name.encode()).hexdigest()[:8]

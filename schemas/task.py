@@ -204,7 +204,8 @@ class TaskProgress(AttemptRef):
 class TaskFinished(AttemptRef):
     """It ended. Kept in the worker's journal and sent again until a verdict comes.
 
-    `cause` is a word of `Cause`; one that the receiver does not know says nothing.
+    `cause` is a word of `Cause`; one that the receiver does not know says nothing. `added` are the marks
+    (`schemas.spawn.mark_of`) of the tasks that the attempt has added: without them a completion has no verdict.
     """
 
     type: Literal["task.finished"] = "task.finished"
@@ -215,6 +216,7 @@ class TaskFinished(AttemptRef):
     result: JsonValue = None
     outputs: Annotated[list[OutputFile], Field(max_length=200)] = Field(default_factory=list)
     run_s: Annotated[float, Field(ge=0)] | None = None
+    added: Annotated[list[Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]], Field(max_length=1000)] | None = None
 
 
 class TaskPromoted(AttemptRef):

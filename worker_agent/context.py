@@ -13,7 +13,7 @@ from pydantic import JsonValue, ValidationError
 
 from schemas.base import undecodable
 from schemas.job import TaskSpec, inside
-from schemas.spawn import TaskSpawn
+from schemas.spawn import TaskSpawn, mark_of
 from schemas.task import AssignedAttempt, OutputFile, SecretRef, TaskOutput, TaskProgress
 from worker_agent.cgroups import OnExcess
 from worker_agent.leases import Lease
@@ -100,7 +100,8 @@ class TaskContext:
         self.value: JsonValue = None
         self.previews: list[asyncio.Task[None]] = []
         #: How many tasks it has added, and why one could not be.
-        self.spawns = 0
+        #: The marks of the tasks that it has added.
+        self.spawns: dict[str, None] = {}
         self.refused: str | None = None
         self.grace_s = 5.0
         #: What it took too much of, when it was ended for that.
@@ -305,12 +306,15 @@ class TaskContext:
 
     def spawn(self, spec: JsonValue) -> None:
         """Add a task to the job; its name is its key. What is no task fails the attempt."""
+        if spec is None:
+            self.refused = "::spawn: what follows the word is not JSON on one line"
+            return
         try:
             task = TaskSpec.model_validate(spec)
         except ValidationError as error:
             self.refused = f"::spawn: {undecodable(error)}"
             return
-        self.spawns += 1
+        self.spawns[mark_of(task.name)] = None
         self._surroundings.added(TaskSpawn(task=self.task, attempt=self.attempt, spec=task))
 
     def output(self, name: str) -> None:

@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 #: A report must fit one message, with room for the envelope.
 REPORT_BYTES: Final = 60 * 1024
+#: More tasks than this no attempt may add: the farm fails it then.
+MOST_ADDED: Final = 1000
 ERROR_LENGTH: Final = 3900
 
 
@@ -163,7 +165,7 @@ class Execution:
             raise CommandError(f"this worker has no runner {command.name!r}; it has: {known}")
         code = await runner.run(command.parameters, self.context)
         if self.context.refused is not None:
-            raise CommandError(self.context.refused)
+            raise CommandError(self.context.refused, cause=Cause.HOPELESS)
         return code
 
     # --- the end -------------------------------------------------------------------------------------------------
@@ -217,6 +219,7 @@ class Execution:
             result=self.context.value if outcome is Outcome.COMPLETED else None,
             outputs=outputs,
             run_s=round(time.monotonic() - self._started_s, 6),
+            added=list(self.context.spawns)[:MOST_ADDED] or None,
         )
         if outputs or finished.result is not None:
             size = len(finished.model_dump_json())

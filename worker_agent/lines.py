@@ -53,7 +53,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """A task to be added to the job, as JSON."""
+    """A task to be added to the job, as JSON; None when it is none."""
 
     spec: JsonValue
 
@@ -96,7 +96,10 @@ def read_line(line: bytes) -> Said | None:  # noqa: PLR0911 - one for each word
         case "result":
             return Result(read_result(rest.encode()))
         case "spawn":
-            return Spawn(read_result(rest.encode()))
+            try:
+                return Spawn(read_result(rest.encode()))
+            except LineError:
+                return Spawn(None)
         case "output" if rest:
             return Output(rest)
         case _:

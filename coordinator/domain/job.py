@@ -31,7 +31,8 @@ class Policy:
     (0: with the first one; None: never, it goes on). `late_results`: what becomes of a result whose attempt was given
     up, while the task is not finished. `max_losses`: a task that has cost so many workers is poison. `shortages`: how
     often a task is tried again for want of memory, disk or time. `block_after`: a worker that failed so many tasks of
-    one kind gets no more of them (0: it always does).
+    one kind gets no more of them (0: it always does). `known`: its tasks may only name kinds and licenses that the farm
+    knows.
     """
 
     fail_share: float | None = None
@@ -39,6 +40,7 @@ class Policy:
     max_losses: int = 5
     shortages: int = 3
     block_after: int = 3
+    known: bool = True
 
 
 @dataclass(slots=True)

@@ -107,18 +107,10 @@ class Growing:
 def draft(ledger: Ledger, request: SubmitJob) -> Draft:
     """Check a submission against the farm, and number its tasks so that each comes after what it waits for."""
     spec = request.spec
-    if ledger.known_kinds and not spec.accept_unknown_kinds:
-        for task in spec.tasks:
-            if task.kind not in ledger.known_kinds:
-                known = ", ".join(sorted(ledger.known_kinds))
-                raise UnplaceableError(
-                    f"task {task.name!r} is of kind {task.kind!r}, which no worker has ever offered (known: {known}); "
-                    "start a worker that offers it, or submit with accept_unknown_kinds"
-                )
     for task in spec.tasks:
         check_promotions(task)
-        if task.licenses and not spec.accept_unknown_kinds:
-            _check_licenses(ledger, task)
+        if not spec.accept_unknown_kinds:
+            check_known(ledger, task)
     ordered = _in_order(spec)
     places: dict[str, tuple[int, int]] = {}
     rows, position = [], 0
@@ -139,8 +131,16 @@ def draft(ledger: Ledger, request: SubmitJob) -> Draft:
     return Draft(spec, request.actor, rows, [class_of(task, spec.queue) for task in ordered], request.origin)
 
 
-def _check_licenses(ledger: Ledger, task: TaskSpec) -> None:
-    """Refuse a license that the farm does not know: a mistyped one would be waited for without end."""
+def check_known(ledger: Ledger, task: TaskSpec) -> None:
+    """Refuse a kind or a license that the farm does not know: a mistyped one would be waited for without end."""
+    if ledger.known_kinds and task.kind not in ledger.known_kinds:
+        kinds = ", ".join(sorted(ledger.known_kinds))
+        raise UnplaceableError(
+            f"task {task.name!r} is of kind {task.kind!r}, which no worker has ever offered (known: {kinds}); "
+            "start a worker that offers it, or submit with accept_unknown_kinds"
+        )
+    if not task.licenses:
+        return
     known = {name for scope, name in ledger.ruling.rules.limits if scope is Scope.LICENSE}
     for name in task.licenses:
         if name not in known:
@@ -172,7 +172,8 @@ def policy_of(spec: JobSpec) -> Policy:
             fail_share = 0.0
         case _:
             fail_share = None
-    return Policy(fail_share, spec.late_results, spec.max_losses, spec.shortages, spec.block_after)
+    known = not spec.accept_unknown_kinds
+    return Policy(fail_share, spec.late_results, spec.max_losses, spec.shortages, spec.block_after, known)
 
 
 def _times(job: JobSpec, task: TaskSpec, now: datetime) -> Times:

@@ -76,8 +76,11 @@ class Wanted:
     #: (task, what it adds)
     spawns: list[tuple[int, TaskSpec]] = field(default_factory=list)
 
+    #: Tasks whose report names what they have added.
+    adders: set[int] = field(default_factory=set)
+
     def __bool__(self) -> bool:
-        return bool(self.templates or self.schedules or self.groups_of or self.ties_of or self.spawns)
+        return bool(self.templates or self.schedules or self.groups_of or self.ties_of or self.spawns or self.adders)
 
 
 @dataclass

@@ -8,10 +8,10 @@ from coordinator.domain.attempt import AttemptEvent
 from coordinator.domain.matching import TaskClass
 from coordinator.domain.spawning import refusal
 from coordinator.domain.task import Task, TaskEvent, TaskState
-from coordinator.operations.jobs import Grown, Need, SpecRow, check_promotions, class_of
+from coordinator.operations.jobs import Grown, Need, SpecRow, check_known, check_promotions, class_of
 from coordinator.operations.ledger import Dependent, Ledger
 from coordinator.operations.recurring import Place, Spawner
-from coordinator.operations.requests import InvalidError
+from coordinator.operations.requests import InvalidError, UnplaceableError
 from schemas.envelope import FromWorker
 from schemas.job import TaskSpec
 from schemas.spawn import TaskSpawn
@@ -60,7 +60,9 @@ def _refusal(ledger: Ledger, spawner: Spawner, task: Task, spec: TaskSpec) -> st
         return "what is added while the job runs cannot have times of its own"
     try:
         check_promotions(spec)
-    except InvalidError as error:
+        if ledger.jobs[task.job_id].policy.known:
+            check_known(ledger, spec)
+    except (InvalidError, UnplaceableError) as error:
         return str(error)
     of_run = sum(place.count for key, place in known.spawned.items() if key[:2] == (task.id, task.run))
     return refusal(

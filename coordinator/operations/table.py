@@ -124,6 +124,8 @@ def _want_message(wanted: Wanted, message: FromWorker) -> None:
         match event:
             case TaskFinished():
                 wanted.attempts.add((event.task, event.attempt))
+                if event.added:
+                    wanted.recurring.adders.add(event.task)
                 if event.outcome is Outcome.COMPLETED:
                     wanted.dependents_of.add(event.task)
             case TaskStarted() | TaskProgress() | TaskOutput():
@@ -131,6 +133,8 @@ def _want_message(wanted: Wanted, message: FromWorker) -> None:
             case TaskSpawn():
                 wanted.attempts.add((event.task, event.attempt))
                 wanted.recurring.spawns.append((event.task, event.spec))
+                wanted.kinds = True
+                wanted.rules = wanted.rules or bool(event.spec.licenses)
             case TaskPromoted():
                 wanted.attempts.add((event.task, event.attempt))
                 wanted.dependents_of.add(event.task)

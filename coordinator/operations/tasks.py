@@ -17,6 +17,7 @@ from coordinator.operations import late
 from coordinator.operations.ledger import Accusation, Ledger
 from coordinator.operations.requests import CancelTasks, Changed, ConflictError, NotFoundError, RequeueTasks
 from schemas.envelope import FromWorker
+from schemas.spawn import mark_of
 from schemas.task import (
     Outcome,
     TaskFinished,
@@ -87,8 +88,14 @@ def output(ledger: Ledger, message: FromWorker, event: TaskOutput) -> None:
 
 
 def finished(ledger: Ledger, message: FromWorker, event: TaskFinished) -> None:
-    """The report of an attempt's end, answered with a verdict."""
+    """The report of an attempt's end, answered with a verdict.
+
+    Where several coordinators take messages, it may overtake the tasks that the attempt has added: then it has no
+    answer yet, and its worker sends it again.
+    """
     attempt = _own(ledger, message, event.task, event.attempt)
+    if attempt is not None and event.added and _is_too_early(ledger, attempt, event):
+        return
     if attempt is not None and (attempt.state is not AttemptState.ENDED or _is_late_success(ledger, attempt, event)):
         _record(ledger, attempt, event)
     elif attempt is not None:
@@ -96,6 +103,15 @@ def finished(ledger: Ledger, message: FromWorker, event: TaskFinished) -> None:
     verdict = verdict_of(attempt, message.worker, event.outcome)
     ledger.outgoing.verdicts[message.worker].append((event.task, event.attempt, verdict))
     ledger.counted["verdict", verdict] += 1
+
+
+def _is_too_early(ledger: Ledger, attempt: Attempt, event: TaskFinished) -> bool:
+    """Whether what the attempt has added is still on its way, and would be added to a job that is completed already."""
+    job = ledger.jobs[ledger.tasks[attempt.task_id].job_id]
+    if event.outcome is not Outcome.COMPLETED or not attempt.live or job.cancel_requested_at or job.archived_at:
+        return False
+    there = {mark_of(name) for task, run, name in ledger.recurring.spawned if (task, run) == (event.task, attempt.run)}
+    return not there.issuperset(event.added or ())
 
 
 def _record(ledger: Ledger, attempt: Attempt, event: TaskFinished) -> None:

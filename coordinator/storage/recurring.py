@@ -60,7 +60,8 @@ async def load_wanted(connection: asyncpg.Connection, ledger: Ledger, wanted: Wa
     if wanted.groups_of:
         await _load_groups(connection, ledger, wanted.groups_of)
         jobs.update(wanted.groups_of)
-    if wanted.spawns:
+    if wanted.spawns or wanted.adders:
+        await _load_spawned(connection, known, {task for task, _ in wanted.spawns} | wanted.adders)
         await _load_spawns(connection, ledger, wanted.spawns)
     if wanted.ties_of:
         for row in await connection.fetch(SQL["ties"], list(wanted.ties_of)):
@@ -93,18 +94,24 @@ async def _load_groups(connection: asyncpg.Connection, ledger: Ledger, jobs: Col
         known.classes[row["id"]] = rows.task_class(row)
 
 
+async def _load_spawned(connection: asyncpg.Connection, known: Recurring, tasks: Collection[int]) -> None:
+    """What these tasks have added already."""
+    for row in await connection.fetch(SQL["spawned"], list(tasks)):
+        known.spawned[row["parent"], row["parent_run"], row["name"]] = Place(row["first_task"], row["count"])
+
+
 async def _load_spawns(
     connection: asyncpg.Connection, ledger: Ledger, spawns: Collection[tuple[int, TaskSpec]]
 ) -> None:
-    """What the spawners have added already, and numbers for what they add now."""
+    """Who the spawners are, and numbers for what they add now."""
+    if not spawns:
+        return
     known = ledger.recurring
     tasks = list({task for task, _ in spawns})
     job_of = {}
     for row in await connection.fetch(SQL["spawners"], tasks):
         job_of[row["id"]] = row["job_id"]
         known.spawners[row["id"]] = Spawner(row["run"], row["depth"], row["queue"], row["spawned"], row["max_spawned"])
-    for row in await connection.fetch(SQL["spawned"], tasks):
-        known.spawned[row["parent"], row["parent_run"], row["name"]] = Place(row["first_task"], row["count"])
     new: dict[tuple[int, int, str], tuple[TaskSpec, TaskClass]] = {}
     for task, spec in spawns:
         spawner = known.spawners.get(task)

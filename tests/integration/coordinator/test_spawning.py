@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from schemas.job import TaskSpec
-from schemas.spawn import TaskSpawn
-from schemas.task import AssignedAttempt, Outcome
+from schemas.spawn import TaskSpawn, mark_of
+from schemas.task import AssignedAttempt, Outcome, Verdict
 from schemas.worker import Capacity
 from tests.support.farm import Farm, a_task
 from tests.support.wire import WireWorker
@@ -71,3 +73,49 @@ async def test_a_stranger_adds_nothing(farm: Farm) -> None:
         await worker.start(attempt)
         await worker.finish(attempt)
         await farm.until("SELECT state = 'completed' AND total = 1 FROM jobs")
+
+
+async def test_a_report_that_overtakes_what_its_attempt_has_added_waits_for_it(farm: Farm) -> None:
+    await farm.submit({"name": "plan"})
+    async with WireWorker(farm.amqp_url, "node-1") as worker:
+        await worker.online()
+        attempt = await worker.assigned()
+        added = [mark_of("a"), mark_of("b")]
+        await worker.start(attempt)
+        # As another coordinator may take them: the report first, then what was said before it.
+        await worker.finish(attempt, added=added)
+        await worker.say(a_spawn(attempt, name="a"))
+        await worker.finish(attempt, added=added)
+        await farm.until("SELECT spawned = 1 AND state = 'active' FROM jobs")
+        assert await farm.state(attempt.task) == "running"
+        await worker.say(a_spawn(attempt, name="b"))
+        await worker.finish(attempt, added=added)
+        assert await worker.verdict(attempt) is Verdict.ACCEPTED
+        for _ in added:
+            await worker.finish(await worker.assigned())
+        await farm.until("SELECT state = 'completed' AND total = 3 FROM jobs")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"kind": "nuke"}, "is of kind 'nuke', which no worker has ever offered"),
+        ({"licenses": {"houdini": 1}}, "needs license 'houdini', which this farm does not know"),
+    ],
+)
+async def test_what_is_added_is_checked_as_at_submission(farm: Farm, wrong: dict[str, Any], why: str) -> None:
+    async with WireWorker(farm.amqp_url, "node-1") as worker:
+        await worker.online()
+        await farm.submit({"name": "careful"})
+        attempt = await worker.assigned()
+        await worker.start(attempt)
+        await worker.say(a_spawn(attempt, name="a", **wrong))
+        revoke = await worker.hear(lambda one: one.type == "revoke")
+        assert why in revoke.attempts[0].reason
+        await worker.finish(attempt, Outcome.CANCELED)
+        await worker.verdict(attempt)
+        await farm.submit({"name": "careless"}, accept_unknown_kinds=True)
+        attempt = await worker.assigned()
+        await worker.say(a_spawn(attempt, name="a", **wrong))
+        await worker.finish(attempt)
+        await farm.until("SELECT spawned = 1 FROM jobs WHERE id = $1", attempt.job)
