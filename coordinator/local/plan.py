@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,7 @@ class Plan:
     `drain_s` is how long agents may finish what they run when the farm stops, before they hand it back. `closed`: calls
     need a token; the farm has one for its owner and one for its agents. `published` is where promoted outputs go, if
     not into the farm's directory. `settings` are further settings of the coordinators and `agent_settings` of the
-    agents, as environment variables.
+    agents, as environment variables. `through` gives the way that a process (by name) takes to a service (by URL).
     """
 
     agents: int = 3
@@ -39,6 +39,7 @@ class Plan:
     closed: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
     agent_settings: Mapping[str, str] = field(default_factory=dict)
+    through: Callable[[str, str], str] = lambda _name, url: url
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,8 @@ def a_coordinator(name: str, plan: Plan, places: Places, port: str) -> Part:
     settings = {
         "FARMHAND_OUTPUTS_DIR": str(places.root / "uploads"),
         **plan.settings,
-        "FARMHAND_DATABASE_URL": places.database_url,
-        "FARMHAND_AMQP_URL": places.amqp_url,
+        "FARMHAND_DATABASE_URL": plan.through(name, places.database_url),
+        "FARMHAND_AMQP_URL": plan.through(name, places.amqp_url),
         **({"FARMHAND_MANAGEMENT_URL": places.management_url} if places.management_url else {}),
         "FARMHAND_HTTP_HOST": plan.http_host,
         "FARMHAND_HTTP_PORT": port,
@@ -100,7 +101,7 @@ def an_agent(name: str, plan: Plan, places: Places, slots: int, coordinator_url:
         "FARMHAND_AGENT_DRAIN_S": str(plan.drain_s),
         **plan.agent_settings,
         # Not on the command line: everybody on the machine can read that.
-        "FARMHAND_AGENT_AMQP_URL": places.amqp_url,
+        "FARMHAND_AGENT_AMQP_URL": plan.through(name, places.amqp_url),
     }
     if token := places.agents_token or plan.settings.get("FARMHAND_API_TOKEN"):
         settings["FARMHAND_AGENT_COORDINATOR_TOKEN"] = token

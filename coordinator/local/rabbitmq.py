@@ -128,6 +128,10 @@ class PrivateRabbit:
         self.stop()
         self.start()
 
+    def forget(self) -> None:
+        """Lose all data, as when its disk is replaced. It must not be running."""
+        shutil.rmtree(self._directory / "data", ignore_errors=True)
+
     def ctl(self, *words: str, timeout_s: float = 60) -> str:
         """What `rabbitmqctl` *words* prints. It starts an Erlang of its own: a second or two.
 
