@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help ready demo test test-all test-containers check lint bench beside fmt lock hooks clean
+.PHONY: help ready demo test test-all test-containers check lint faults faults-short bench beside fmt lock hooks clean
 
 help: ## Show these commands
 	@echo "make COMMAND, where COMMAND is one of"
@@ -37,6 +37,12 @@ lint: ready
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@contracts=$$($(BIN)/lint-imports --no-logo) || { echo "$$contracts"; exit 1; }
+
+faults: ready ## Hurt a whole farm in every way we know, some hundred times, and write docs/faults.md (an hour or less)
+	@$(BIN)/python -m coordinator.proof.faults --write docs/faults.md
+
+faults-short: ready ## A selection of these, in a few minutes
+	@$(BIN)/python -m coordinator.proof.faults --short --seconds 240
 
 bench: ready ## Measure, beside the best tool of its kind
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/bench.txt

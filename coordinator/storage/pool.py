@@ -4,6 +4,7 @@ A stopped coordinator must neither hold the farm's lock nor commit late: hence t
 """
 
 import json
+import logging
 from typing import Any, Final
 
 import asyncpg
@@ -53,6 +54,8 @@ def translate(error: Exception) -> Exception:
 
 async def open_pool(database_url: str, *, most: int = 10) -> asyncpg.Pool:
     """A pool of at most *most* connections; raises `StoreUnavailableError` when the first cannot be had."""
+    # It tells each failed try with a traceback; whoever uses the pool says once, in a line, that the database is away.
+    logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)
     try:
         return await asyncpg.create_pool(
             database_url,

@@ -25,6 +25,18 @@ SELECT NOT EXISTS (SELECT FROM tasks t JOIN specs s ON s.id = t.spec_id
 """
 
 
+_STORY: Final = """
+SELECT at, event, task_id AS task, attempt, worker_id AS worker FROM history WHERE job_id = $1 ORDER BY id DESC LIMIT 40
+"""
+
+
+async def tell_story(stage: Stage, job: int) -> None:
+    """Print the end of a job's history: where the time went."""
+    async with stage.database() as connection:
+        for row in reversed(await connection.fetch(_STORY, job)):
+            print("       ", f"{row['at']:%H:%M:%S.%f}", *(word for word in list(row)[1:] if word is not None))
+
+
 async def one_run(stage: Stage, auditor: Auditor, fault: Fault, number: int) -> Run:
     """Submit, hurt, wait, look."""
     work = a_job(number, stage.farm.path)
@@ -41,7 +53,7 @@ async def one_run(stage: Stage, auditor: Auditor, fault: Fault, number: int) -> 
     findings = await auditor.run(job, number, work.book)
     findings.others += [] if back else ["the farm was not whole again"]
     findings.others += [] if promoted else ["accepted outputs were not promoted"]
-    return Run(fault.name, findings, seconds)
+    return Run(fault.name, findings, seconds, job)
 
 
 def order(faults: Sequence[Fault], chance: random.Random, *, runs: int | None, once: bool) -> Iterator[Fault]:
@@ -69,6 +81,8 @@ async def prove(faults: Sequence[Fault], given: argparse.Namespace) -> list[Run]
             print(f"{time.monotonic() - began:6.0f} s  {number:3d}  {run.seconds:5.1f} s  {fault.name}", flush=True)
             for word in run.findings.others:
                 print(f"              {word}", flush=True)
+            if given.story is not None and run.seconds > given.story:
+                await tell_story(stage, run.job)
         if runs:
             await asyncio.gather(*(part.stop() for part in stage.farm.agents.values()))
             for word in open_in_journals(home):
@@ -93,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, help="begin no further run after so long")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="for the order and all choices")
     parser.add_argument("--list", action="store_true", help="list the faults")
+    parser.add_argument("--story", type=float, metavar="SECONDS", help="tell what happened where a run took longer")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="write the report there")
     given = parser.parse_args(argv)
     faults = chosen(given)

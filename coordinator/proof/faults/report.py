@@ -40,6 +40,7 @@ class Run:
     fault: str
     findings: Findings
     seconds: float
+    job: int = 0
 
 
 def total(runs: Sequence[Run]) -> str:
