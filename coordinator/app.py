@@ -31,6 +31,7 @@ from coordinator.duties.periodic import every
 from coordinator.gateways import GATEWAYS
 from coordinator.gateways.hosting import Place, chosen, hosts
 from coordinator.gateways.kit import Gate
+from coordinator.handlers.closings import Closings
 from coordinator.handlers.gather import Gatherer
 from coordinator.handlers.heartbeats import Heartbeats
 from coordinator.handlers.identity import Identities
@@ -38,10 +39,10 @@ from coordinator.handlers.logs import Logs
 from coordinator.handlers.routes import Receiver
 from coordinator.meter import Meter
 from coordinator.operations.inbox import Inbox
+from coordinator.operations.judging import Silence
 from coordinator.operations.ports import Delivery, Intake
 from coordinator.operations.replay import Desk
 from coordinator.operations.store import StoreUnavailableError
-from coordinator.operations.workers import Silence
 from coordinator.operations.writer import Writer
 from coordinator.storage.archive import PostgresArchive
 from coordinator.storage.ear import PostgresEar
@@ -85,7 +86,7 @@ class Coordinator:
         self.telemetry = Telemetry(version("farmhand"))
         self.ready = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._patience = Silence(settings.heartbeat_s, settings.lost_after_s)
+        self._patience = Silence(settings.heartbeat_s, settings.lost_after_s, settings.reconnect_grace_s)
         self._places: list[Place] = []
 
     def stop(self) -> None:
@@ -122,11 +123,14 @@ class Coordinator:
         settings, inbox, courier = self.settings, self.inbox, broker.courier
         shared = urlsplit(settings.amqp_url).username if settings.identity is Identity.SHARED else None
         identities = Identities(shared, self.telemetry.unknown_events.inc)
-        receiver = Receiver(inbox, identities, courier)
+        closings = Closings(inbox, self._patience, lambda: broker.name)
+        if settings.broker_events_vhost:
+            broker.watch(settings.broker_events_vhost, closings.hear)
+        receiver = Receiver(inbox, identities, courier, closings.late)
         beats = Gatherer(Heartbeats(ear, inbox, identities, courier, lambda: writer.lease_s).handle)
         logs = Gatherer(Logs(ear, inbox, identities).handle)
         intakes: dict[str, Intake] = {
-            topology.EVENTS_QUEUE: broker.consume(topology.EVENTS, receiver.receive),
+            topology.EVENTS_QUEUE: (listening := broker.consume(topology.EVENTS, receiver.receive)),
             topology.PARKING_QUEUE: broker.consume(topology.PARKING, receiver.receive, idle_s=QUIET_S),
             topology.HEARTBEATS_QUEUE: (hearing := broker.consume(topology.HEARTBEATS, beats.receive)),
             topology.LOGS_QUEUE: broker.consume(topology.LOGS, logs.receive, idle_s=QUIET_S),
@@ -148,8 +152,10 @@ class Coordinator:
             wrong = [] if writer.healthy else ["the database is not available"]
             return wrong if broker.consuming else [*wrong, "the broker does not deliver"]
 
-        herald = presence.Herald(self.name, SOFTWARE, ear, hearing)
-        sweeper = sweep.Sweeper(inbox, self._patience)
+        herald = presence.Herald(
+            self.name, SOFTWARE, ear, listening, hearing, lambda: (broker.name, broker.hears_connections)
+        )
+        sweeper = sweep.Sweeper(inbox, self._patience, lambda: herald.steady)
         kept = Kept(
             settings.samples_kept_days, settings.minutes_kept_days, settings.hours_kept_days, settings.days_kept_days
         )
@@ -190,7 +196,7 @@ class Coordinator:
                 group.create_task(writer.run()),
                 group.create_task(beats.run(intakes[topology.HEARTBEATS_QUEUE])),
                 group.create_task(logs.run(intakes[topology.LOGS_QUEUE])),
-                group.create_task(every(presence.EVERY_S, herald.announce)),
+                group.create_task(herald.run()),
                 group.create_task(every(canary.EVERY_S, bird.sing, quiet=UndeliveredError)),
                 group.create_task(every(sweep.EVERY_S, sweeper.sweep)),
                 group.create_task(every(schedules.EVERY_S, clock.look)),

@@ -53,6 +53,12 @@ class Settings(BaseSettings):
     identity: Identity = Identity.SHARED
     outputs_dir: Path | None = None
     lost_after_s: Annotated[float, Field(ge=30, description="silence after which a worker is lost, in seconds")] = 30.0
+    reconnect_grace_s: Annotated[
+        float, Field(ge=0, description="how long a worker whose connection closed may take to be back, in seconds")
+    ] = 2.0
+    broker_events_vhost: Annotated[
+        str, Field(description="where RabbitMQ tells of connections (event_exchange.vhost); empty: it is not asked")
+    ] = "/"
     heartbeat_s: Annotated[float, Field(ge=1, le=60, description="shortest interval between heartbeats")] = 5.0
     quarantine_below: Annotated[
         float, Field(ge=0, lt=1, description="health below which a worker is quarantined; 0: none ever is")

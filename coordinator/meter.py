@@ -21,22 +21,25 @@ class Meter:
         telemetry = self._telemetry
         telemetry.batch_messages.labels("farmhand.events").observe(items)
         telemetry.transaction_seconds.labels("write").observe(seconds)
+        plain = {
+            "verdict": telemetry.verdicts,
+            "ending": telemetry.attempts_finished,
+            "idle": telemetry.idle_workers,
+            "lost": telemetry.workers_lost,
+            "expiry": telemetry.expiry_changes,
+        }
         for (what, label), count in ledger.counted.items():
             match what:
-                case "verdict":
-                    telemetry.verdicts.labels(label).inc(count)
                 case "event":
                     telemetry.events.labels(label, "applied").inc(count)
                 case "parked":
                     telemetry.events.labels(label, "parked").inc(count)
-                case "ending":
-                    telemetry.attempts_finished.labels(label).inc(count)
                 case "assigned":
                     telemetry.attempts_assigned.labels(telemetry.queue(label)).inc(count)
-                case "idle":
-                    telemetry.idle_workers.labels(label).inc(count)
                 case "submitted":
                     telemetry.tasks_submitted.labels(telemetry.queue(label)).inc(count)
+                case _ if what in plain:
+                    plain[what].labels(label).inc(count)
 
     def refresh(self) -> None:
         """Take over what the road has counted."""

@@ -24,7 +24,7 @@ from structlog.typing import Processor
 
 from schemas.envelope import VERSION
 from schemas.task import Verdict
-from schemas.views import Connection, Numbers, QueueView
+from schemas.views import Connection, GuardState, Numbers, QueueView
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _MOST_QUEUES: Final = 50
@@ -58,6 +58,10 @@ class Telemetry:
         self.idle_workers = Counter(
             "farmhand_idle_workers", "What was done about idle workers.", ["action"], registry=registry
         )
+        self.workers_lost = Counter("farmhand_lost_workers", "Workers given up.", ["by"], registry=registry)
+        self.expiry_changes = Counter(
+            "farmhand_expiry_changes", "Freezes and thaws of losses.", ["guard"], registry=registry
+        )
         self.verdicts = Counter("farmhand_verdicts", "Verdicts sent.", ["verdict"], registry=registry)
         self.events = Counter("farmhand_events", "Events from workers.", ["type", "result"], registry=registry)
         self.unknown_events = Counter(
@@ -75,6 +79,10 @@ class Telemetry:
         )
         for action in ("notify", "stop", "refused"):
             self.idle_workers.labels(action)
+        for sign in ("silent", "abandoned"):
+            self.workers_lost.labels(sign)
+        for guard in ("calm", "frozen", "limited", "opened"):
+            self.expiry_changes.labels(guard)
         for outcome in _OUTCOMES:
             self.attempts_finished.labels(outcome)
         for verdict in Verdict:
@@ -120,6 +128,8 @@ class Telemetry:
         yield _family("farmhand_tasks", "Tasks that are not finished.", ["state", "queue"], tasks.items())
         yield self._oldest(numbers.queues)
         parked = {(reason,): count for reason, count in numbers.parked.items()}
+        freezes = {(guard.value,): numbers.freezes.get(guard.value, 0) for guard in GuardState}
+        yield _family("farmhand_expiry_freezes", "Zones with losses held back.", ["guard"], freezes.items())
         yield _family("farmhand_parked_messages", "Messages put aside.", ["reason"], parked.items())
 
     def _oldest(self, queues: Iterable[QueueView]) -> Metric:

@@ -93,6 +93,41 @@ def job_key(submitter: str) -> str:
     return f"job.{submitter}"
 
 
+#: Where RabbitMQ tells what happens to it, when its plugin `rabbitmq_event_exchange` is on: a broker's own exchange.
+BROKER_EVENTS_EXCHANGE: Final = "amq.rabbitmq.event"
+CONNECTION_CLOSED: Final = "connection.closed"
+CONNECTION_CREATED: Final = "connection.created"
+
+
+def broker_events_queue(coordinator: str, connection: str) -> str:
+    """Name of a coordinator's own queue of the broker's events: exclusive, and another for each connection."""
+    return f"farmhand.broker-events.{coordinator}.{connection}"
+
+
+def consuming_connection(worker: str, instance: str, number: int) -> str:
+    """Name of an agent's connection that consumes its queue: another for each that it makes, so that the end of an old
+    one says nothing of the new one."""
+    return f"w/{worker}/{instance}/c{number}"
+
+
+def consumer_of(connection: str) -> tuple[str, str] | None:
+    """Worker and instance, when *connection* is the name of an agent's consuming connection."""
+    words = connection.split("/")
+    if len(words) != 4 or words[0] != "w" or not words[1] or not words[2] or not words[3].startswith("c"):  # noqa: PLR2004
+        return None
+    return words[1], words[2]
+
+
+def coordinator_connection(coordinator: str, purpose: str, life: str) -> str:
+    """Name of a coordinator's connection for this purpose, which is `consume` where it matters to others."""
+    return f"farmhand.coordinator.{coordinator}.{purpose}.{life}"
+
+
+def is_coordinator(connection: str) -> bool:
+    """Whether *connection* is the name of a coordinator's consuming connection."""
+    return connection.startswith("farmhand.coordinator.") and ".consume." in connection
+
+
 #: No worker can have this name.
 CANARY: Final = "-"
 

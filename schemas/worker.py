@@ -99,6 +99,9 @@ class WorkerOnline(Message):
 
     `runners` are the commands that it can run, `secrets` the names of those that it has, `enforces` the limits of tasks
     (fields of `Limits`) that it can keep. What is not said is not known, and not asked for.
+
+    `connection` is the name of the connection on which the queue is consumed (client property `connection_name`, in the
+    form `w/<worker>/<instance>/c<number>`): when the broker says that it closed, the worker is missed at once.
     """
 
     type: Literal["worker.online"] = "worker.online"
@@ -116,6 +119,7 @@ class WorkerOnline(Message):
     runners: Words | None = None
     secrets: Words | None = None
     enforces: Words | None = None
+    connection: Line = ""
     holds: HeldList = Field(default_factory=list)
 
 

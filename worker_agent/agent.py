@@ -236,7 +236,8 @@ class Agent:
             if work.report is not None:
                 shipping.say(box.FINISHED, work.report, work.task, work.attempt)
         if plan.online:
-            shipping.say(box.ONLINE, self._presence.online(self._machine.duty, self._machine.holds()))
+            online = self._presence.online(self._machine.duty, self._machine.holds(), self._consumer.connection)
+            shipping.say(box.ONLINE, online)
         for change in plan.announces:
             shipping.say(box.STATE, change)
         for work in plan.restarted:

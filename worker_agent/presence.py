@@ -62,9 +62,9 @@ class Presence:
         """How the machine feels; blocks for a moment."""
         return self._sampler.sample()
 
-    def online(self, duty: Duty, holds: list[Held]) -> bytes:
-        """I am here, and hold this; as JSON that fits a message. What gives way first is what tasks may ask for by
-        name."""
+    def online(self, duty: Duty, holds: list[Held], connection: str) -> bytes:
+        """I am here, consume on this *connection*, and hold this; as JSON that fits a message. What gives way first is
+        what tasks may ask for by name."""
         settings = self._settings
         event = WorkerOnline(
             boot_id=self._boot_id,
@@ -81,6 +81,7 @@ class Presence:
             runners=_all(self._offers.runners),
             secrets=_all(self._offers.secrets),
             enforces=_all(self._offers.enforces),
+            connection=connection,
             holds=holds,
         )
         # What is not said is not asked for; exclusive tasks are for those who say that they can.

@@ -1,17 +1,23 @@
 """The farm as a whole: queues and numbers; and this coordinator: alive, ready, metrics."""
 
-import structlog
-from fastapi import APIRouter, Response
+from typing import Annotated
 
-from coordinator.api.farm import FarmHere
+import structlog
+from fastapi import APIRouter, Path, Response
+from fastapi.responses import JSONResponse
+
+from coordinator.api.bodies import body_of
+from coordinator.api.document import accepts
+from coordinator.api.farm import Actor, FarmHere
 from coordinator.api.problems import problem
-from coordinator.operations.requests import NotFoundError, UnavailableError
+from coordinator.operations.requests import NotFoundError, ThawZone, UnavailableError
 from coordinator.telemetry import CONTENT_TYPE
 from schemas.envelope import VERSION
-from schemas.views import CapacityView, Diagnosis, FarmInfo, QueueView
+from schemas.views import CapacityView, Changed, Diagnosis, FarmInfo, FreezeView, GuardState, QueueView, Reason
 
 router = APIRouter(tags=["farm"])
 probes = APIRouter(tags=["probes"])
+Zone = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
 
 
 @router.get("/queues")
@@ -48,6 +54,7 @@ async def info(farm: FarmHere) -> FarmInfo:
         coordinator=farm.coordinator,
         time=numbers.at,
         coordinators=await farm.views.coordinators(),
+        freezes=await farm.views.freezes(),
         workers=workers,
         slots=sum(row.slots for row in present),
         slots_used=sum(row.used for row in numbers.workers),
@@ -56,6 +63,18 @@ async def info(farm: FarmHere) -> FarmInfo:
         running=sum(queue.running for queue in numbers.queues),
         parked=sum(numbers.parked.values()),
     )
+
+
+@router.get("/freezes")
+async def freezes(farm: FarmHere) -> list[FreezeView]:
+    """Where workers that are not heard are not given up for now, and why; nothing: nowhere."""
+    return await farm.views.freezes()
+
+
+@router.post("/freezes/{zone}/thaw", openapi_extra=accepts(Reason))
+async def thaw(farm: FarmHere, actor: Actor, zone: Zone, body: Annotated[Reason, body_of(Reason)]) -> Changed:
+    """Give up who is suspect in a frozen zone: they are gone indeed."""
+    return Changed(count=(await farm.ask(ThawZone(zone, actor, body.reason))).count)
 
 
 @probes.get("/healthz")
@@ -68,13 +87,16 @@ async def healthz() -> dict[str, str]:
 async def readyz(farm: FarmHere) -> Response:
     """It can do its work: the database answers, and nothing else is wrong."""
     reasons = list(farm.health())
+    freezes: list[FreezeView] = []
     try:
-        await farm.views.ping()
+        freezes = await farm.views.freezes()
     except UnavailableError as error:
         reasons.append(str(error))
     if reasons:
         return problem(503, "; ".join(reasons), kind="not-ready", headers={"Retry-After": "2"})
-    return Response('{"status":"ready"}', media_type="application/json")
+    notes = [f"nobody is given up {f'in zone {one.zone}' if one.zone else 'on this farm'}: see /api/v1/freezes"
+             for one in freezes if one.guard is GuardState.FROZEN]  # fmt: skip
+    return JSONResponse({"status": "ready", **({"notes": notes} if notes else {})})
 
 
 @probes.get("/metrics")

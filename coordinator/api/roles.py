@@ -18,6 +18,8 @@ NEEDS: Final[Mapping[tuple[str, str], Role]] = {
     ("GET", "/queues"): _V,
     ("GET", "/capacity"): _V,
     ("GET", "/doctor"): _O,
+    ("GET", "/freezes"): _V,
+    ("POST", "/freezes/{zone}/thaw"): _O,
     # jobs and tasks
     ("GET", "/jobs"): _V,
     ("POST", "/jobs"): _S,

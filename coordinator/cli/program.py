@@ -15,6 +15,7 @@ from coordinator.cli import (
     capacity,
     changes,
     doctor,
+    freezes,
     jobs,
     limits,
     parked,
@@ -58,7 +59,7 @@ _EXTRAS: Final = {
 #: The order in which help lists the commands: what people do first comes first.
 _ORDER: Final = (
     "demo", "up", "submit", "jobs", "tasks", "why", "logs", "story", "workers", "queues", "limits", "capacity", "stats",
-    "templates", "schedules", "parked", "access", "doctor", "coordinator", "agent", "migrate", "config",
+    "freezes", "templates", "schedules", "parked", "access", "doctor", "coordinator", "agent", "migrate", "config",
 )  # fmt: skip
 
 
@@ -85,6 +86,7 @@ def build() -> TyperGroup:
         limits,
         capacity,
         doctor,
+        freezes,
         templates,
         schedules,
         telling,

@@ -25,6 +25,7 @@ from schemas.views import (
     Diagnosis,
     Entry,
     FarmInfo,
+    FreezeView,
     IdleView,
     JobDetail,
     JobView,
@@ -445,6 +446,20 @@ def set_weight(submitter: str, weight: float | None, *, reason: str | None = Non
 def set_fair_share(*, on: bool, reason: str | None = None) -> Call[Changed]:
     """Turn fair share on or off."""
     return _change("fair-share", method="PUT", on=on, reason=reason)
+
+
+# --- guards --------------------------------------------------------------------------------------------------
+
+
+def freezes() -> Call[list[FreezeView]]:
+    """Where workers that are not heard are not given up for now."""
+    adapter = TypeAdapter(list[FreezeView])
+    return Call("GET", "freezes", lambda response: adapter.validate_json(response.content))
+
+
+def thaw_zone(zone: str, *, reason: str | None = None) -> Call[Changed]:
+    """Give up who is suspect in a frozen zone: they are gone indeed."""
+    return _change(f"freezes/{_part(zone)}/thaw", reason=reason)
 
 
 # --- parked messages and the farm --------------------------------------------------------------------------

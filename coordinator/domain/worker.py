@@ -88,7 +88,10 @@ class WorkerEvent(StrEnum):
     CAME = "came"  # said `worker.online`
     HEARD = "heard"  # a heartbeat of the current epoch
     LATE = "late"  # two heartbeats are missing
+    CUT = "cut"  # the broker says that its consuming connection closed
+    DIALLED = "dialled"  # the broker says that its instance has connected again
     SILENT = "silent"  # nothing for `lost_after`
+    ABANDONED = "abandoned"  # cut, and not back within the reconnect grace
     LEFT = "left"  # said `worker.offline`
 
 
@@ -99,13 +102,17 @@ TRANSITIONS: Final[Mapping[Connection, Mapping[WorkerEvent, Connection]]] = {
         _E.CAME: _S.ONLINE,
         _E.HEARD: _S.ONLINE,
         _E.LATE: _S.SUSPECT,
+        _E.CUT: _S.SUSPECT,
         _E.SILENT: _S.LOST,
         _E.LEFT: _S.OFFLINE,
     },
     _S.SUSPECT: {
         _E.CAME: _S.ONLINE,
         _E.HEARD: _S.ONLINE,
+        _E.CUT: _S.SUSPECT,
+        _E.DIALLED: _S.SUSPECT,
         _E.SILENT: _S.LOST,
+        _E.ABANDONED: _S.LOST,
         _E.LEFT: _S.OFFLINE,
     },
     _S.LOST: {_E.CAME: _S.ONLINE},
@@ -175,6 +182,12 @@ class Worker:
     idle_noted_at: datetime | None = None
     idle_refused_at: datetime | None = None
     reason: str | None = None
+    #: The name of the connection on which it consumes, as it told us.
+    connection_name: str = ""
+    #: Since when it is suspect; kept while it is lost.
+    suspect_at: datetime | None = None
+    #: When the broker said that this connection closed, while nothing has shown that it is back.
+    cut_at: datetime | None = None
 
 
 def continues(worker: Worker, instance: UUID) -> bool:

@@ -1,12 +1,13 @@
 """A message to ourselves through each queue that must be heard: a consumer that gets nothing is rebuilt, and on a quiet
-farm that would be every one of them, again and again. So nothing is never nothing.
+farm that would be every one of them, again and again. So nothing is never nothing: whoever consumes nothing, not even
+canaries, is deaf, and its row says so (`presence`).
 """
 
 from typing import Protocol
 
 from schemas.topology import EVENTS_EXCHANGE, canary_key
 
-EVERY_S = 5.0
+EVERY_S = 2.0
 
 
 class Road(Protocol):

@@ -15,10 +15,15 @@ async def every(
 ) -> None:
     """Run *duty* now and then every *seconds*. What fails with *quiet* is said elsewhere."""
     while True:
-        try:
-            await duty()
-        except quiet:
-            pass
-        except Exception:
-            log.exception("duty_failed", duty=getattr(duty, "__qualname__", str(duty)))
+        await attempt(duty, quiet=quiet)
         await asyncio.sleep(seconds)
+
+
+async def attempt(duty: Callable[[], Awaitable[None]], *, quiet: type[Exception] = StoreUnavailableError) -> None:
+    """Run *duty* once."""
+    try:
+        await duty()
+    except quiet:
+        pass
+    except Exception:
+        log.exception("duty_failed", duty=getattr(duty, "__qualname__", str(duty)))

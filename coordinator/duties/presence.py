@@ -1,49 +1,95 @@
-"""The coordinator's own row: that it is there, and since when it hears the workers without a break.
+"""The coordinator's own row: that it is there, what it consumes, and since when it hears the workers without a break.
 
-After its start and after each reconnection to the broker every worker has a full `lost_after` before it is judged.
+After its start and after each interruption every worker has a full `lost_after` before it is judged by its silence; and
+while it consumes nothing, which the row tells the others, nobody is lost at all.
 """
 
-from typing import Protocol
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
 
-EVERY_S = 5.0
+from coordinator.duties.periodic import attempt
+from coordinator.operations.store import Heard
+
+EVERY_S: Final = 1.0
+#: While it does not hear, it looks more often.
+DEAF_EVERY_S: Final = 0.1
 
 
 class Presence(Protocol):
     """Where the row is."""
 
-    async def here(self, coordinator: str, software: str) -> None:
+    async def here(self, coordinator: str, software: str, connection: str) -> None:
         """It starts."""
 
-    async def alive(self, coordinator: str, *, interrupted: bool) -> None:
+    async def alive(self, coordinator: str, software: str, heard: Heard) -> None:
         """It is there."""
 
 
 class Hearing(Protocol):
-    """What tells whether we hear the workers."""
+    """One queue that it consumes."""
 
     @property
     def lives(self) -> int:
-        """How many times it began to hear."""
+        """How many times it began to consume."""
 
     @property
     def consuming(self) -> bool:
         """Whether the broker delivers."""
 
+    @property
+    def acknowledged(self) -> int:
+        """How many deliveries it has dealt with."""
+
 
 class Herald:
     """Writes the row."""
 
-    def __init__(self, coordinator: str, software: str, presence: Presence, hearing: Hearing) -> None:
+    def __init__(
+        self,
+        coordinator: str,
+        software: str,
+        presence: Presence,
+        events: Hearing,
+        heartbeats: Hearing,
+        road: Callable[[], tuple[str, bool]],
+    ) -> None:
+        """*road* tells the name of the connection on which it consumes, and whether it has the broker's own word."""
         self._coordinator = coordinator
         self._software = software
         self._presence = presence
-        self._hearing = hearing
-        self._heard_by: int | None = None
+        self._events = events
+        self._heartbeats = heartbeats
+        self._road = road
+        self._lives: tuple[int, int] | None = None
+        self._said = (0, 0)
+
+    @property
+    def steady(self) -> bool:
+        """Whether it hears, and has ever since it last said so: whoever is not heard is not there."""
+        return self._consuming and self._lives == self._now_lives
+
+    @property
+    def _consuming(self) -> bool:
+        return self._events.consuming and self._heartbeats.consuming
+
+    @property
+    def _now_lives(self) -> tuple[int, int]:
+        return self._events.lives, self._heartbeats.lives
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            await attempt(self.announce)
+            await asyncio.sleep(EVERY_S if self.steady else DEAF_EVERY_S)
 
     async def announce(self) -> None:
         """One round: while we do not hear, silence means nothing."""
-        if self._heard_by is None:
-            await self._presence.here(self._coordinator, self._software)
-        deaf = not self._hearing.consuming or self._heard_by != self._hearing.lives
-        await self._presence.alive(self._coordinator, interrupted=deaf)
-        self._heard_by = self._hearing.lives
+        connection, broker = self._road()
+        if self._lives is None:
+            await self._presence.here(self._coordinator, self._software, connection)
+        interrupted, lives = not self.steady, self._now_lives
+        done = self._events.acknowledged, self._heartbeats.acknowledged
+        heard = Heard(connection, done[0] > self._said[0], done[1] > self._said[1], interrupted, broker)
+        await self._presence.alive(self._coordinator, self._software, heard)
+        self._lives, self._said = lives, done

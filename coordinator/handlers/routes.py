@@ -3,7 +3,7 @@
 PARK: into the table of parked messages, with the reason. DROP: forgotten (the next one says it again).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -45,14 +45,23 @@ _BY_KEY: Final = {(route.queue, route.key): route for route in ROUTES}
 class Receiver:
     """The sink of the events and parking queues."""
 
-    def __init__(self, inbox: Inbox, identities: Identities, courier: Courier) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        identities: Identities,
+        courier: Courier,
+        after: Callable[[Item], list[Item]] = lambda _: [],
+    ) -> None:
+        """*after* says what is to be put into the inbox right after an item."""
+        self._after = after
         self._inbox = inbox
         self._identities = identities
         self._courier = courier
 
     def receive(self, deliveries: Sequence[Delivery]) -> None:
         """Into the inbox with them, decoded."""
-        self._inbox.put([item for delivery in deliveries for item in self.items(delivery)])
+        items = [item for delivery in deliveries for item in self.items(delivery)]
+        self._inbox.put([one for item in items for one in (item, *self._after(item))])
 
     def items(self, delivery: Delivery) -> list[Item]:
         """The events in *delivery*, or its parking."""

@@ -16,8 +16,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from coordinator.domain.attempt import Attempt, AttemptState
+from coordinator.domain.liveness import turn
 from coordinator.domain.protocol import NATIVE, Work, protocol_of
-from coordinator.domain.worker import PRESENT, Asked, Connection, Duty, Worker, WorkerEvent, decide, takes_work
+from coordinator.domain.worker import PRESENT, Asked, Connection, Duty, Worker, WorkerEvent, takes_work
 from coordinator.operations import states, tasks
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Changed, ConflictError, NotFoundError, Request
@@ -323,11 +324,10 @@ def _come_back(ledger: Ledger, worker: Worker) -> None:
 
 
 def _turn(ledger: Ledger, worker: Worker, event: WorkerEvent) -> bool:
-    connection = decide(worker.connection, event)
-    if not isinstance(connection, Connection):
+    before = worker.connection
+    if not turn(worker, event, ledger.now):
         return False
-    if connection is not worker.connection:
-        worker.connection = connection
+    if worker.connection is not before:
         ledger.dirty_workers.add(worker.id)
         ledger.capacity_at.add(worker.id)
     return True

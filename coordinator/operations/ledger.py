@@ -22,6 +22,7 @@ from coordinator.domain.outcome import Refused
 from coordinator.domain.task import Task, TaskEvent, TaskState
 from coordinator.domain.times import Times
 from coordinator.domain.worker import Worker
+from coordinator.operations.guarding import Guarding
 from coordinator.operations.leasing import Leases
 from coordinator.operations.ports import Delivery
 from coordinator.operations.recurring import Recurring
@@ -64,7 +65,9 @@ class Wanted:
     due: bool = False
     overdue: bool = False
     undelivered: bool = False
-    silent: bool = False
+    #: Seconds of silence from which on workers are needed; suspects always are, and so are the guards.
+    silent_s: float | None = None
+    guards: bool = False
     parked: set[int] = field(default_factory=set)
     duties: set[str] = field(default_factory=set)
     #: Names of API tokens that are not revoked.
@@ -191,7 +194,7 @@ class Ledger:
         self.now = now
         self.workers: dict[str, Worker] = {}
         self.last_seen: dict[str, datetime] = {}
-        self.listening_since: datetime = now
+        self.guarding = Guarding(now)
         self.worker_count = 0
         self.held: dict[str, dict[Key, Attempt]] = {}
         self.jobs: dict[int, Job] = {}

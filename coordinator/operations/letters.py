@@ -9,9 +9,9 @@ from coordinator.domain import liveness
 from coordinator.domain.asking import Source
 from coordinator.domain.attempt import Attempt
 from coordinator.domain.protocol import is_native
+from coordinator.operations.judging import Silence
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.store import Order, Transaction
-from coordinator.operations.workers import Silence
 from schemas.base import Message
 from schemas.task import (
     AttemptRef,

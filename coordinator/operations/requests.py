@@ -203,3 +203,12 @@ class RecordOutput(Request[Changed]):
     attempt: int
     worker: str
     file: OutputFile
+
+
+@dataclass(frozen=True)
+class ThawZone(Request[Changed]):
+    """Give up who is suspect in a frozen zone: they are gone indeed."""
+
+    zone: str
+    actor: str
+    reason: str | None = None

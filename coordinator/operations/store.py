@@ -129,3 +129,15 @@ class Beat:
     open_sessions: int
     #: How long before it the worker was last active; None when it does not say.
     inactive_s: float | None
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a coordinator heard since it last said so: from which queues it consumed something, whether it was
+    interrupted, and whether it has the broker's own word. `connection` is the one on which it consumes."""
+
+    connection: str
+    events: bool
+    heartbeats: bool
+    interrupted: bool
+    broker: bool

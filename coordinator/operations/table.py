@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, cast
 
+from coordinator.domain.liveness import MISSED_BEATS_LATE
 from coordinator.domain.task import TaskState
 from coordinator.operations import (
     access,
@@ -13,6 +14,7 @@ from coordinator.operations import (
     duties,
     foreign,
     jobs,
+    judging,
     limiting,
     pausing,
     retention,
@@ -44,9 +46,9 @@ from coordinator.operations.requests import (
     SetIdlePolicy,
     SetSleepSchedule,
     SubmitJob,
+    ThawZone,
     UnblockWorkers,
 )
-from coordinator.operations.workers import Silence
 from schemas.envelope import FromWorker
 from schemas.spawn import TaskSpawn
 from schemas.task import (
@@ -66,13 +68,6 @@ SWEEP_EVERY: Final = timedelta(seconds=1)
 @dataclass(frozen=True)
 class Sweep:
     """The duty of each second: what is due, what was not delivered, what can be assigned."""
-
-
-@dataclass(frozen=True)
-class JudgeSilence:
-    """The duty of each second: who is late, who is lost."""
-
-    patience: Silence
 
 
 @dataclass(frozen=True)
@@ -170,12 +165,21 @@ def _apply_sweep(ledger: Ledger, _: Sweep) -> None:
         ledger.work_appeared = True
 
 
-def _want_silence(wanted: Wanted, _: JudgeSilence) -> None:
-    wanted.silent = True
+# --- silence -----------------------------------------------------------------------------------------------
 
 
-def _apply_silence(ledger: Ledger, event: JudgeSilence) -> None:
-    workers.judge_silent(ledger, event.patience)
+def _want_silence(wanted: Wanted, event: judging.JudgeSilence) -> None:
+    wanted.guards = True
+    wanted.silent_s = MISSED_BEATS_LATE * event.patience.heartbeat_s
+
+
+def _want_closed(wanted: Wanted, event: judging.ConnectionClosed) -> None:
+    wanted.guards = True
+    wanted.holders.add(event.worker)
+
+
+def _want_guards(wanted: Wanted, _: Any) -> None:
+    wanted.guards = True
 
 
 # --- parked messages ---------------------------------------------------------------------------------------
@@ -339,7 +343,11 @@ OPERATIONS: Final[Mapping[type, Operation]] = {
     Parking: Operation(_nothing, _apply_parking),
     Canary: Operation(_nothing, _nothing),
     Sweep: Operation(_want_sweep, _apply_sweep),
-    JudgeSilence: Operation(_want_silence, _apply_silence),
+    judging.JudgeSilence: Operation(_want_silence, judging.judge_silent),
+    judging.ConnectionClosed: Operation(_want_closed, judging.closed),
+    judging.ConnectionMade: Operation(lambda wanted, event: wanted.workers.add(event.worker), judging.made),
+    judging.CoordinatorClosed: Operation(_nothing, judging.coordinator_closed),
+    ThawZone: Operation(_want_guards, judging.thaw),
     GrowJob: Operation(lambda wanted, event: wanted.growing.add(event.job), _nothing),
     CancelMore: Operation(_want_cancel, _cancel_more),
     SubmitJob: Operation(_want_submit, jobs.draft),

@@ -1,12 +1,10 @@
-"""What happens to workers: they come, leave, change their duty, fall silent, and say what they hold."""
+"""What happens to workers: they come, leave, change their duty, and say what they hold."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from uuid import UUID
 
-from coordinator.domain import liveness
 from coordinator.domain.clones import MOST_ARRIVALS, Arrival, are_clones, arrived
-from coordinator.domain.outcome import Refused
+from coordinator.domain.liveness import shows_life, turn
 from coordinator.domain.protocol import is_native
 from coordinator.domain.reconcile import Difference, compare
 from coordinator.domain.worker import (
@@ -16,7 +14,6 @@ from coordinator.domain.worker import (
     Worker,
     WorkerEvent,
     continues,
-    decide,
     is_outstanding,
     is_own,
 )
@@ -26,14 +23,6 @@ from coordinator.operations.requests import Changed, ConflictError, InvalidError
 from schemas.envelope import FromWorker
 from schemas.task import Held, Outcome, Phase
 from schemas.worker import WorkerHeartbeat, WorkerOffline, WorkerOnline, WorkerStateChanged
-
-
-@dataclass(frozen=True)
-class Silence:
-    """How patient the farm is: seconds."""
-
-    heartbeat_s: float
-    lost_after_s: float
 
 
 def is_current(worker: Worker | None, instance: UUID, epoch: int) -> bool:
@@ -58,9 +47,11 @@ def online(ledger: Ledger, message: FromWorker, event: WorkerOnline) -> None:
         ledger.note_worker("worker.online", worker.id, detail={"epoch": worker.epoch, "software": event.software})
     elif not continues(worker, message.instance):
         _new_epoch(ledger, worker, message, event)
+    elif worker.connection is Connection.SUSPECT:
+        ledger.note_worker("worker.back", worker.id)
     _describe(worker, event)
     states.take_duty(ledger, worker, Duty(event.duty), None)
-    worker.connection = Connection.ONLINE
+    turn(worker, WorkerEvent.CAME, ledger.now)
     ledger.dirty_workers.add(worker.id)
     ledger.seen_workers[worker.id] = message.seq
     ledger.capacity_at.add(worker.id)
@@ -92,6 +83,7 @@ def _describe(worker: Worker, event: WorkerOnline) -> None:
     worker.can_restart = event.can_restart
     worker.supervises = event.supervises
     worker.runners, worker.secrets, worker.enforces = event.runners, event.secrets, event.enforces
+    worker.connection_name = event.connection
 
 
 def _new_epoch(ledger: Ledger, worker: Worker, message: FromWorker, event: WorkerOnline) -> None:
@@ -149,7 +141,7 @@ def _answer(ledger: Ledger, worker: str, task: int, attempt: int, outcome: Outco
 def offline(ledger: Ledger, message: FromWorker, event: WorkerOffline) -> None:
     """Goodbye: handed-back attempts are ready again, no retry burnt; what is not mentioned is lost."""
     worker = ledger.workers.get(message.worker)
-    if worker is None or worker.instance != message.instance or not _turn(worker, WorkerEvent.LEFT):
+    if worker is None or worker.instance != message.instance or not turn(worker, WorkerEvent.LEFT, ledger.now):
         return
     handed_back = {(held.task, held.attempt) for held in event.handed_back}
     for key, attempt in list(ledger.held[worker.id].items()):
@@ -179,45 +171,6 @@ def runs(holds: Iterable[Held]) -> bool:
     return any(held.phase in (Phase.RECEIVED, Phase.RUNNING) for held in holds)
 
 
-def _turn(worker: Worker, event: WorkerEvent) -> bool:
-    connection = decide(worker.connection, event)
-    if isinstance(connection, Refused):
-        return False
-    worker.connection = connection
-    return True
-
-
-# --- silence -----------------------------------------------------------------------------------------------
-
-
-def judge_silent(ledger: Ledger, patience: Silence) -> None:
-    """Workers that we have not heard: late ones are suspect (no new work), silent ones are lost."""
-    farms_s = liveness.heartbeat_interval_s(ledger.worker_count, patience.heartbeat_s)
-    farms_lost_s = liveness.lost_after_s(farms_s, patience.lost_after_s)
-    for name in ledger.silent:
-        worker = ledger.workers[name]
-        interval_s, lost_after_s = worker.heartbeat_s or farms_s, worker.lost_after_s or farms_lost_s
-        since = liveness.silent_since(ledger.last_seen[name], ledger.listening_since)
-        silence_s = (ledger.now - since).total_seconds()
-        if silence_s > lost_after_s:
-            lost(ledger, worker, f"silent for {silence_s:.0f} s")
-        elif liveness.is_late(silence_s, interval_s) and _turn(worker, WorkerEvent.LATE):
-            ledger.dirty_workers.add(name)
-            ledger.note_worker("worker.suspect", name, detail={"silent_s": round(silence_s, 1)})
-
-
-def lost(ledger: Ledger, worker: Worker, why: str) -> None:
-    """Give a worker up: all that it held runs elsewhere."""
-    if not _turn(worker, WorkerEvent.SILENT):
-        return
-    worker.reason = why
-    held = list(ledger.held[worker.id].values())
-    for attempt in held:
-        tasks.lose(ledger, attempt, f"worker {worker.id} lost: {why}")
-    ledger.dirty_workers.add(worker.id)
-    ledger.note_worker("worker.lost", worker.id, detail={"reason": why, "held": len(held)})
-
-
 # --- heartbeats that show a difference ---------------------------------------------------------------------
 
 
@@ -227,7 +180,8 @@ def beat(ledger: Ledger, message: FromWorker, event: WorkerHeartbeat) -> None:
     if worker is None or not is_current(worker, message.instance, message.epoch):
         ledger.outgoing.resets[message.worker] = "your epoch is over"
         return
-    if worker.connection is Connection.SUSPECT and _turn(worker, WorkerEvent.HEARD):
+    suspect = worker.connection is Connection.SUSPECT and shows_life(worker, ledger.now)
+    if suspect and turn(worker, WorkerEvent.HEARD, ledger.now):
         ledger.dirty_workers.add(worker.id)
         ledger.capacity_at.add(worker.id)
         ledger.note_worker("worker.back", worker.id)

@@ -19,13 +19,13 @@ from coordinator.domain import liveness
 from coordinator.operations import assignment, blocklist, foreign, health, jobs
 from coordinator.operations.inbox import Inbox, Item
 from coordinator.operations.jobs import Draft
+from coordinator.operations.judging import Silence
 from coordinator.operations.ledger import Ledger, Parking, Wanted
 from coordinator.operations.letters import Letter, compose
 from coordinator.operations.ports import Courier, Delivery
 from coordinator.operations.requests import ConflictError, RefusedError, Submitted, UnavailableError
 from coordinator.operations.store import BadBatchError, Store, StoreUnavailableError, Transaction
 from coordinator.operations.table import OPERATIONS, CancelMore, GrowJob
-from coordinator.operations.workers import Silence
 
 log = structlog.get_logger(__name__)
 

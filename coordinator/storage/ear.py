@@ -10,7 +10,7 @@ from coordinator.domain.attempt import Attempt
 from coordinator.domain.lease import margin_s
 from coordinator.domain.worker import Worker
 from coordinator.operations.ledger import Key
-from coordinator.operations.store import Beat, LogChunk
+from coordinator.operations.store import Beat, Heard, LogChunk
 from coordinator.storage import rows
 from coordinator.storage.pool import ACQUIRE_TIMEOUT_S, translate
 from coordinator.storage.queries import load
@@ -91,13 +91,16 @@ class PostgresEar:
             MOST_LOG_BYTES,
         )
 
-    async def here(self, coordinator: str, software: str) -> None:
-        """This coordinator starts, or hears the workers anew."""
-        await self._fetch(BEATS["coordinator_here"], coordinator, software)
+    async def here(self, coordinator: str, software: str, connection: str) -> None:
+        """This coordinator starts, and consumes on this connection."""
+        await self._fetch(BEATS["coordinator_here"], coordinator, software, connection)
 
-    async def alive(self, coordinator: str, *, interrupted: bool) -> None:
-        """This coordinator is there; *interrupted*: it did not hear the workers for a while."""
-        await self._fetch(BEATS["coordinator_alive"], coordinator, interrupted)
+    async def alive(self, coordinator: str, software: str, heard: Heard) -> None:
+        """This coordinator is there, and heard this since it last said so."""
+        await self._fetch(
+            BEATS["coordinator_alive"], coordinator, software, heard.connection, heard.events, heard.heartbeats,
+            heard.interrupted, heard.broker,
+        )  # fmt: skip
 
     async def gone(self, coordinator: str) -> None:
         """This coordinator stops."""

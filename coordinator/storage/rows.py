@@ -82,6 +82,7 @@ def worker_values(one: Worker) -> tuple[Any, ...]:
         one.resume, one.arrivals, one.sleep_schedule, one.sleep_next_at, one.idle_action, one.idle_after_s,
         one.idle_noted_at, one.idle_refused_at, one.supervises, one.runners, one.secrets, one.enforces, one.foreign_id,
         one.heartbeat_s, one.lost_after_s,
+        one.connection_name, one.suspect_at, one.cut_at,
     )  # fmt: skip
 
 

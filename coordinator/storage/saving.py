@@ -8,7 +8,7 @@ import asyncpg
 
 from coordinator.domain.task import TaskState
 from coordinator.operations.ledger import Ledger
-from coordinator.storage import blocking, rows, tending, tokens
+from coordinator.storage import blocking, guarding, rows, tending, tokens
 from coordinator.storage.queries import load
 
 SAVE = load("save")
@@ -17,6 +17,7 @@ SAVE = load("save")
 async def save(connection: asyncpg.Connection, ledger: Ledger) -> None:
     """Write what is dirty and forget that it was."""
     await tending.save(connection, ledger)
+    await guarding.save(connection, ledger)
     await _workers(connection, ledger)
     if ledger.new_attempts:
         await connection.copy_records_to_table(

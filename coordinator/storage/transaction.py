@@ -23,12 +23,10 @@ from coordinator.operations.ledger import Dependent, Expired, GroupRow, Ledger, 
 from coordinator.operations.ports import Delivery
 from coordinator.operations.signs import Signs
 from coordinator.operations.store import Order
-from coordinator.storage import blocking, evidence, growing, recurring, rows, saving, tending, tokens
+from coordinator.storage import blocking, evidence, growing, guarding, recurring, rows, saving, tending, tokens
 from coordinator.storage.queries import load
 
 LOAD: Final = load("load")
-#: Seconds of silence below which nobody needs a look.
-SILENCE_S: Final = 2.0
 MOST_DUE: Final = 2000
 #: As many tasks of a spec are passed over in one go when its deadline is applied.
 MOST_PASSED: Final = 100_000
@@ -82,7 +80,7 @@ class PostgresTransaction:
         if wanted.foreign:
             for row in await self._fetch("signs", list(wanted.foreign)):
                 ledger.foreign.signs[row[0]] = Signs(*row[1:])
-        if wanted.holders or wanted.silent:
+        if wanted.holders or wanted.guards:
             ledger.worker_count = await self._connection.fetchval(LOAD["worker_count"])
         if wanted.keys or wanted.kinds:
             await self._load_for_submission(wanted)
@@ -123,11 +121,7 @@ class PostgresTransaction:
                 (row["task_id"], row["attempt"]) for row in await self._fetch("undelivered", ledger.now, MOST_DUE)
             ]
             wanted.attempts.update(ledger.undelivered)
-        if wanted.silent:
-            ledger.silent = [row["id"] for row in await self._fetch("silent_workers", SILENCE_S)]
-            wanted.holders.update(ledger.silent)
-            since = await self._connection.fetchval(LOAD["listening_since"])
-            ledger.listening_since = since or ledger.now
+        await guarding.find(self._connection, ledger, wanted)
 
     async def _load_overdue(self, wanted: Wanted) -> None:
         ledger = self._ledger

@@ -6,6 +6,7 @@ database that cannot answer is an `UnavailableError`, never a driver's exception
 
 import base64
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import date
 from typing import Final
@@ -24,6 +25,7 @@ from schemas.views import (
     CapacityView,
     CoordinatorView,
     Entry,
+    FreezeView,
     HeldView,
     IdleView,
     JobDetail,
@@ -322,6 +324,10 @@ class Views(Standing):
         """The coordinators of the farm."""
         return [CoordinatorView(**row) for row in await self._fetch("coordinators")]
 
+    async def freezes(self) -> list[FreezeView]:
+        """Where losses are held back."""
+        return [FreezeView(**row) for row in await self._fetch("freezes")]
+
     async def numbers(self) -> Numbers:
         """The farm's gauges, by queries whose cost does not grow with finished work."""
         async with self._snapshot() as connection:
@@ -331,6 +337,7 @@ class Views(Standing):
             waiting_by_queue = await connection.fetch(_SQL["count_waiting_by_job_queue"])
             held = await connection.fetch(_SQL["count_held"])
             parked = await connection.fetch(_SQL["count_parked"])
+            freezes = await connection.fetch(_SQL["freezes"])
             at = await connection.fetchval(_SQL["now"])
         tasks: dict[str, dict[str, int]] = {}
         for row in waiting_by_queue:
@@ -349,4 +356,5 @@ class Views(Standing):
             jobs={row["state"]: row["jobs"] for row in jobs},
             tasks=tasks,
             parked={row["reason"]: row["messages"] for row in parked},
+            freezes=dict(Counter(row["guard"] for row in freezes)),
         )

@@ -17,6 +17,7 @@ from coordinator.transport.consumer import IDLE_S, Consumer
 from coordinator.transport.declare import declare
 from coordinator.transport.parking import restoring
 from coordinator.transport.publisher import Publisher
+from coordinator.transport.witness import Listener, Witness
 from schemas.topology import PARKING, QUEUES, Queue
 
 #: How long the end waits for what has gathered and for the broker's answers.
@@ -40,6 +41,10 @@ class Broker:
         self._publishing = Link(url, coordinator=coordinator, purpose="publish", heartbeat_s=heartbeat_s)
         self._consuming = Link(url, coordinator=coordinator, purpose="consume", heartbeat_s=heartbeat_s)
         self.courier = Publisher(self._publishing, on_returned=on_returned)
+        self._url = url
+        self._coordinator = coordinator
+        self._heartbeat_s = heartbeat_s
+        self._witness: Witness | None = None
         self.consumers: list[Consumer] = []
         self._ended = asyncio.Event()
         self._running = False
@@ -63,6 +68,16 @@ class Broker:
     def tries(self) -> int:
         """How often a connection was tried."""
         return self._publishing.tries + self._consuming.tries
+
+    @property
+    def name(self) -> str:
+        """The name of the connection on which we consume, as the broker knows it."""
+        return self._consuming.name
+
+    @property
+    def hears_connections(self) -> bool:
+        """Whether the broker tells us of connections that are made and close."""
+        return self._witness is not None and self._witness.hears
 
     @property
     def consuming(self) -> bool:
@@ -95,6 +110,12 @@ class Broker:
         self.consumers.append(consumer)
         return consumer
 
+    def watch(self, vhost: str, listener: Listener) -> None:
+        """Have *listener* told what the broker says of connections, in virtual host *vhost*. Before `run`."""
+        self._witness = Witness(
+            self._url, vhost, coordinator=self._coordinator, listener=listener, heartbeat_s=self._heartbeat_s
+        )
+
     async def run(self) -> None:
         """Keep everything going until `close`. An error that comes out is a fault in the program or of a sink."""
         self._running = True
@@ -105,6 +126,8 @@ class Broker:
                     work.create_task(self.courier.run())
                     for consumer in self.consumers:
                         work.create_task(consumer.run())
+                    if self._witness is not None:
+                        work.create_task(self._witness.run())
                 for keeper in keepers:
                     keeper.cancel()
         finally:
@@ -124,6 +147,8 @@ class Broker:
         for consumer in self.consumers:
             consumer.close()
         self.courier.close()
+        if self._witness is not None:
+            self._witness.close()
         if self._running:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_S):

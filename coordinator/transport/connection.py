@@ -11,7 +11,9 @@ unreachable broker is waited for; a refusal later on (a password was changed) is
 
 import asyncio
 import contextlib
+import itertools
 import logging
+import secrets
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -25,6 +27,7 @@ from aio_pika.exceptions import InvalidFrameError, ProbableAuthenticationError
 from aiormq.abc import AbstractConnection as InnerConnection
 
 from coordinator.transport.backoff import Backoff
+from schemas import topology
 from schemas.topology import AMQP_HEARTBEAT_S
 
 #: Half of the agents': what a stopped coordinator holds must come back while the agents are still trusted.
@@ -86,8 +89,13 @@ class Link:
         self._vhost = unquote(parts.path[1:]) or "/"
         self._where = f"{parts.hostname}:{port}"
         self._url = make_url(url, heartbeat=heartbeat_s)
+        self._names = map(
+            (topology.coordinator_connection(coordinator, purpose, secrets.token_hex(4)) + "-{}").format,
+            itertools.count(1),
+        )
+        #: The newest connection's, as the broker knows it: another for each.
+        self.name = ""
         self._properties = {
-            "connection_name": f"farmhand.coordinator.{coordinator}.{purpose}",
             "product": "farmhand",
             "role": "coordinator",
             "coordinator": coordinator,
@@ -175,7 +183,10 @@ class Link:
 
     async def dial(self) -> AbstractConnection:
         """One try, whose connection belongs to the caller. `BrokerRefusedError`, or `LostError` for what may pass."""
-        connection = aio_pika.Connection(self._url, client_properties=dict(self._properties))
+        self.name = next(self._names)
+        connection = aio_pika.Connection(
+            self._url, client_properties={"connection_name": self.name, **self._properties}
+        )
         try:
             with losses():
                 await connection.connect(timeout=CONNECT_S)

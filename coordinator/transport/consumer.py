@@ -109,6 +109,11 @@ class Consumer:
         """How many times it began to consume: a change means that it may have missed something in between."""
         return self.counts.channels
 
+    @property
+    def acknowledged(self) -> int:
+        """How many deliveries were dealt with."""
+        return self.counts.acknowledged
+
     async def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge *deliveries* soon. Those of a channel that is gone are forgotten: they come again."""
         life = self._life

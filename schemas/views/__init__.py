@@ -8,7 +8,17 @@ from schemas.views.access import CredentialView, CredentialWish, NewTokenView, T
 from schemas.views.base import Changed, Entry, Page, Problem, Submitted, View
 from schemas.views.capacity import CapacityView, WantedView
 from schemas.views.doctor import CheckState, CheckView, Diagnosis
-from schemas.views.farm import CoordinatorView, FarmInfo, Numbers, ParkedDetail, ParkedState, ParkedView, WorkerCount
+from schemas.views.farm import (
+    CoordinatorView,
+    FarmInfo,
+    FreezeView,
+    GuardState,
+    Numbers,
+    ParkedDetail,
+    ParkedState,
+    ParkedView,
+    WorkerCount,
+)
 from schemas.views.jobs import (
     FINISHED_JOB,
     AttemptView,
@@ -86,6 +96,8 @@ __all__ = [
     "Entry",
     "FairShare",
     "FarmInfo",
+    "FreezeView",
+    "GuardState",
     "HeldView",
     "IdleView",
     "IdleWish",

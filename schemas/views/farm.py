@@ -4,6 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from pydantic import Field
+
 from schemas.views.base import View
 from schemas.views.workers import Connection, QueueView
 
@@ -54,7 +56,7 @@ class WorkerCount(View):
 
 
 class Numbers(View):
-    """The farm's gauges.
+    """The farm's gauges. `freezes` is guard -> how many.
 
     `tasks` is queue -> state -> count, of tasks that are not finished; blocked and scheduled ones are counted under
     their job's queue.
@@ -66,15 +68,45 @@ class Numbers(View):
     jobs: dict[str, int]
     tasks: dict[str, dict[str, int]]
     parked: dict[str, int]
+    freezes: dict[str, int] = Field(default_factory=dict)
 
 
 class CoordinatorView(View):
-    """A coordinator of the farm."""
+    """A coordinator of the farm.
+
+    It has heard the workers without a break since `listening_since`, and consumed something of each queue last at
+    `events_at` and `heartbeats_at` (canaries keep these fresh). `hears_broker`: it is told of connections that close.
+    """
 
     id: str
     software: str
     started_at: datetime
     seen_at: datetime
+    listening_since: datetime
+    events_at: datetime
+    heartbeats_at: datetime
+    hears_broker: bool
+
+
+class GuardState(StrEnum):
+    """How losses are held back: not at all for whom an operator has `opened`."""
+
+    FROZEN = "frozen"
+    LIMITED = "limited"
+    OPENED = "opened"
+
+
+class FreezeView(View):
+    """Where workers that are not heard are not given up: in a zone where many fell silent together, or (`zone` null) on
+    the whole farm while a coordinator consumes nothing. `suspects` of so many `workers` when it began (of the farm:
+    coordinators)."""
+
+    zone: str | None
+    guard: GuardState
+    since: datetime
+    workers: int
+    suspects: int
+    lost: int
 
 
 class FarmInfo(View):
@@ -85,6 +117,7 @@ class FarmInfo(View):
     coordinator: str
     time: datetime
     coordinators: list[CoordinatorView]
+    freezes: list[FreezeView]
     workers: dict[str, int]
     slots: int
     slots_used: int

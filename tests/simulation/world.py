@@ -22,12 +22,12 @@ from coordinator.handlers.heartbeats import Heartbeats
 from coordinator.handlers.identity import Identities
 from coordinator.handlers.routes import Receiver
 from coordinator.operations.inbox import Inbox
+from coordinator.operations.judging import JudgeSilence, Silence
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.ports import Delivery
 from coordinator.operations.replay import Desk
-from coordinator.operations.table import JudgeSilence, Sweep
+from coordinator.operations.table import Sweep
 from coordinator.operations.tending import Tend, TendIdle
-from coordinator.operations.workers import Silence
 from coordinator.operations.writer import Writer
 from coordinator.storage.ear import PostgresEar
 from coordinator.storage.invariants import violations
@@ -56,6 +56,8 @@ _MANUAL_CLOCK = """
     INSERT INTO simulated_clock VALUES ('{start}');
     CREATE OR REPLACE FUNCTION farm_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT at FROM simulated_clock';
 """
+#: The coordinator has heard the workers all the while.
+_HEARD = "UPDATE coordinators SET seen_at = farm_now(), events_at = farm_now(), heartbeats_at = farm_now()"
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,7 @@ class World:
 
     async def begin(self) -> None:
         """A coordinator that has heard the workers for a while."""
-        await self._ear.here("simulated", "simulated")
+        await self._ear.here("simulated", "simulated", "simulated")
 
     # --- the script --------------------------------------------------------------------------------------------
 
@@ -302,7 +304,7 @@ class World:
             if machine.alive:
                 machine.beat()
         await self._apply()
-        await self._ear.alive("simulated", interrupted=False)
+        await self._pool.execute(_HEARD)
         self._inbox.post(Sweep())
         self._inbox.post(JudgeSilence(PATIENCE))
         self._inbox.post(Tend())

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
+from pamqp.common import FieldTable
 
 from schemas import topology
 from schemas.base import Message
@@ -20,9 +21,14 @@ C = TypeVar("C", bound=Message)
 
 
 class WireWorker:
-    """One life of a worker. `async with WireWorker(amqp_url, "node-1")` joins; leaving closes the connection only."""
+    """One life of a worker. `async with WireWorker(amqp_url, "node-1")` joins; leaving closes the connection only.
 
-    def __init__(self, amqp_url: str, name: str, *, instance: UUID | None = None, **online: Any) -> None:
+    With `named` it tells the name of its connection, so that the broker's word on that is about it.
+    """
+
+    def __init__(
+        self, amqp_url: str, name: str, *, instance: UUID | None = None, named: bool = False, **online: Any
+    ) -> None:
         self.amqp_url = amqp_url
         self.name = name
         self.instance = instance or uuid4()
@@ -30,16 +36,33 @@ class WireWorker:
         self.seq = 0
         self.commands: list[Message] = []
         self._heard = asyncio.Condition()
+        self._named = named
+        self._connections = 0
         self._online = {"kinds": ["echo"], "queues": ["default"], "capacity": Capacity(slots=2)} | online
 
     async def __aenter__(self) -> Self:
-        self._connection = await aio_pika.connect(self.amqp_url)
+        await self.join()
+        return self
+
+    async def join(self) -> None:
+        """Connect, and consume its queue."""
+        self._connections += 1
+        properties: FieldTable = {"connection_name": self.connection} if self._named else {}
+        self._connection = await aio_pika.connect(self.amqp_url, client_properties=properties)
         channel = await self._connection.channel()
         declared = topology.worker_queue(self.name)
         queue = await channel.declare_queue(declared.name, durable=True, arguments=dict(declared.arguments))
         self._exchange = await channel.get_exchange(topology.EVENTS_EXCHANGE, ensure=False)
         await queue.consume(self._hear, exclusive=True)
-        return self
+
+    @property
+    def connection(self) -> str:
+        """The name of its newest connection."""
+        return topology.consuming_connection(self.name, str(self.instance), self._connections)
+
+    async def vanish(self) -> None:
+        """Close the connection without a word to the coordinator."""
+        await self._connection.close()
 
     async def __aexit__(self, *_: object) -> None:
         await self._connection.close()
@@ -84,7 +107,8 @@ class WireWorker:
 
     async def say_online_without_waiting(self, **more: Any) -> None:
         """Say that it is here."""
-        await self.say(WorkerOnline(boot_id="boot", software="wire 1", **(self._online | more)))
+        named = {"connection": self.connection} if self._named else {}
+        await self.say(WorkerOnline(boot_id="boot", software="wire 1", **(named | self._online | more)))
 
     async def beat(self, **more: Any) -> None:
         """A heartbeat."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol, TypeVar
@@ -12,7 +13,7 @@ import structlog
 from aiormq.abc import AbstractChannel, AbstractConnection
 from yarl import URL
 
-from schemas.topology import AMQP_HEARTBEAT_S
+from schemas.topology import AMQP_HEARTBEAT_S, consuming_connection
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +22,9 @@ CONNECT_TIMEOUT_S: Final = 10.0
 BACKOFF_S: Final = (0.5, 30.0)
 #: A connection that lived shorter than this counts as a failed attempt.
 SHORT_LIFE_S: Final = 5.0
+#: What a connection is for.
+CONSUMING: Final = "c"
+PUBLISHING: Final = "p"
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -37,13 +41,20 @@ class Address:
         self.worker = worker
         self.instance = instance
         self.user = self.url.user or "guest"
+        self._dialled = itertools.count(1)
 
     def __str__(self) -> str:
         return str(self.url.with_user(None).with_query(None))
 
-    async def dial(self, role: str) -> aio_pika.abc.AbstractConnection:
+    def name(self, role: str) -> str:
+        """The name of a new connection."""
+        number = next(self._dialled)
+        if role == CONSUMING:
+            return consuming_connection(self.worker, self.instance, number)
+        return f"w/{self.worker}/{self.instance}/{role}{number}"
+
+    async def dial(self, name: str) -> aio_pika.abc.AbstractConnection:
         """A new connection. Raises `NotAdmittedError`, or `OSError` and aio-pika's errors for what may pass."""
-        name = f"w/{self.worker}/{self.instance}/{role}"
         properties: dict[str, Any] = {
             "connection_name": name,
             "worker": self.worker,
@@ -90,6 +101,8 @@ class Connection:
     def __init__(self, address: Address, role: str) -> None:
         self._address = address
         self._role = role
+        #: The name of the newest connection, as the broker knows it.
+        self.name = ""
         self._lost = asyncio.Event()
         self._admitted = False
         self._backoff = Backoff()
@@ -113,7 +126,8 @@ class Connection:
     async def _one_life(self, build: Callable[[AbstractConnection], Awaitable[None]]) -> None:
         self._lost = lost = asyncio.Event()
         loop = asyncio.get_running_loop()
-        dialled = await self._address.dial(self._role)
+        self.name = self._address.name(self._role)
+        dialled = await self._address.dial(self.name)
         try:
             dialled.close_callbacks.add(lambda *_: lost.set())
             if dialled.transport is None:

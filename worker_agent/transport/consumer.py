@@ -12,7 +12,7 @@ from aiormq import spec
 from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
 
 from schemas.topology import worker_queue
-from worker_agent.transport.connection import Address, Connection, NotAdmittedError, declared
+from worker_agent.transport.connection import CONSUMING, Address, Connection, NotAdmittedError, declared
 
 log = structlog.get_logger(__name__)
 
@@ -58,11 +58,16 @@ class Consumer:
     ) -> None:
         self._patience_s = patience_s
         self._queue = worker_queue(address.worker)
-        self._connection = Connection(address, "c")
+        self._connection = Connection(address, CONSUMING)
         self._on_message = on_message
         self._on_joined = on_joined
         self._channel: AbstractChannel | None = None
         self._heard_s = 0.0
+
+    @property
+    def connection(self) -> str:
+        """The name of the connection that consumes."""
+        return self._connection.name
 
     async def run(self) -> None:
         """For ever; raises `IdentityHeldError`, or as `Connection.supervise`."""

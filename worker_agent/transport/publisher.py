@@ -12,7 +12,16 @@ from aiormq import spec
 from aiormq.abc import AbstractChannel, AbstractConnection
 
 from schemas.topology import EVENTS_EXCHANGE, EXCHANGES, Exchange
-from worker_agent.transport.connection import Address, Connection, Declare, declared, dispose, open_channel, words_of
+from worker_agent.transport.connection import (
+    PUBLISHING,
+    Address,
+    Connection,
+    Declare,
+    declared,
+    dispose,
+    open_channel,
+    words_of,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +53,7 @@ class Publisher:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._connection = Connection(address, "p")
+        self._connection = Connection(address, PUBLISHING)
         self._channels: dict[Lane, AbstractChannel] = {}
         self._raw: AbstractConnection | None = None
         self.ready = asyncio.Event()

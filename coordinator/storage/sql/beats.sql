@@ -65,17 +65,25 @@ ON CONFLICT (task_id, attempt) DO UPDATE
        heard_at = excluded.heard_at;
 
 -- name: coordinator_here
-INSERT INTO coordinators (id, software, listening_since) VALUES ($1, $2, farm_now())
+-- $3: the connection on which it consumes.
+INSERT INTO coordinators (id, software, connection, listening_since) VALUES ($1, $2, $3, farm_now())
 ON CONFLICT (id) DO UPDATE
    SET software = excluded.software, started_at = excluded.started_at, seen_at = excluded.seen_at,
-       listening_since = excluded.listening_since;
+       listening_since = excluded.listening_since, connection = excluded.connection, events_at = excluded.events_at,
+       heartbeats_at = excluded.heartbeats_at, hears_broker = false;
 
 -- name: coordinator_alive
--- $2: its ear was interrupted since it last said so, and silence counts from now.
-UPDATE coordinators
-   SET seen_at = farm_now(),
-       listening_since = CASE WHEN $2 THEN farm_now() ELSE listening_since END
- WHERE id = $1;
+-- What it consumed since it last said so: events ($4), heartbeats ($5). Its ear was interrupted ($6), or it said nothing
+-- for so long that it may have been: silence counts from now. It may have been taken for dead: then it is here anew.
+INSERT INTO coordinators (id, software, connection, hears_broker, listening_since) VALUES ($1, $2, $3, $7, farm_now())
+ON CONFLICT (id) DO UPDATE
+   SET seen_at = farm_now(), connection = excluded.connection, hears_broker = excluded.hears_broker,
+       events_at = CASE WHEN $4 THEN farm_now() ELSE coordinators.events_at END,
+       heartbeats_at = CASE WHEN $5 THEN farm_now() ELSE coordinators.heartbeats_at END,
+       listening_since = CASE
+           WHEN $6 OR least(coordinators.seen_at, coordinators.events_at, coordinators.heartbeats_at)
+                      < farm_now() - interval '10 seconds'
+           THEN farm_now() ELSE coordinators.listening_since END;
 
 -- name: coordinator_gone
 DELETE FROM coordinators WHERE id = $1 OR seen_at < farm_now() - interval '1 day';

@@ -220,3 +220,15 @@ SELECT above.level, above.done_until
   FROM rollup_levels above
   JOIN rollup_levels ground ON (above.level, ground.level) IN (('1h', '5m'), ('1d', '1h'))
  WHERE above.done_until > ground.done_until;
+
+-- name: nobody_is_lost_where_losses_are_frozen
+-- Zone '' is the farm as a whole.
+SELECT w.id AS worker, w.zone, h.at AS lost_at, f.since AS frozen_since
+  FROM freezes f
+  JOIN workers w ON f.zone IN (w.zone, '')
+  JOIN history h ON h.worker_id = w.id AND h.event = 'worker.lost' AND h.at > f.since
+ WHERE f.guard = 'frozen';
+
+-- name: each_freeze_is_in_the_history
+SELECT f.zone, f.guard, f.since FROM freezes f
+ WHERE NOT EXISTS (SELECT FROM history h WHERE h.event = 'farm.expiry_frozen' AND h.at = f.since);

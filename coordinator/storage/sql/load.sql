@@ -17,17 +17,6 @@ SELECT worker_id, last_seq, told_at, told_active_at, last_activity_at, open_sess
 -- Those whose heartbeats come over the broker; others have a rhythm of their own.
 SELECT count(*) FROM workers WHERE connection IN ('online', 'suspect') AND protocol = 'native';
 
--- name: listening_since
--- Since when every coordinator that is alive hears the workers; null when none has said so.
-SELECT max(listening_since) FROM coordinators WHERE seen_at > farm_now() - interval '45 seconds';
-
--- name: silent_workers
--- $1: seconds of silence that are worth a look.
-SELECT w.id
-  FROM workers w JOIN worker_liveness l ON l.worker_id = w.id
- WHERE w.connection IN ('online', 'suspect')
-   AND l.last_seen_at < farm_now() - make_interval(secs => greatest($1, 2 * w.heartbeat_s));
-
 -- name: known_kinds
 SELECT DISTINCT kind FROM workers, unnest(kinds) AS kind;
 

@@ -125,9 +125,9 @@ INSERT INTO workers (id, protocol, connection, duty, epoch, instance, boot_id, s
                      requested_reason, requested_by, requested_instance, reason, requested_source, requested_at,
                      requested_deadline_at, resume, arrivals, sleep_schedule, sleep_next_at, idle_action, idle_after_s,
                      idle_noted_at, idle_refused_at, supervises, runners, secrets, enforces, foreign_id, heartbeat_s,
-                     lost_after_s, online_at, changed_at)
+                     lost_after_s, connection_name, suspect_at, cut_at, online_at, changed_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-        $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $44)
+        $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $47)
 ON CONFLICT (id) DO UPDATE
    SET protocol = excluded.protocol, connection = excluded.connection, duty = excluded.duty, epoch = excluded.epoch,
        instance = excluded.instance, boot_id = excluded.boot_id, software = excluded.software,
@@ -146,6 +146,7 @@ ON CONFLICT (id) DO UPDATE
        enforces = excluded.enforces,
        foreign_id = excluded.foreign_id, heartbeat_s = excluded.heartbeat_s,
        lost_after_s = excluded.lost_after_s,
+       connection_name = excluded.connection_name, suspect_at = excluded.suspect_at, cut_at = excluded.cut_at,
        online_at = CASE WHEN workers.epoch = excluded.epoch THEN workers.online_at ELSE excluded.online_at END,
        changed_at = excluded.changed_at;
 

@@ -315,7 +315,11 @@ FROM parked
 WHERE id = $1
 
 -- name: coordinators
-SELECT id, software, started_at, seen_at FROM coordinators ORDER BY id LIMIT 100
+SELECT id, software, started_at, seen_at, listening_since, events_at, heartbeats_at, hears_broker
+FROM coordinators ORDER BY id LIMIT 100
+
+-- name: freezes
+SELECT nullif(zone, '') AS zone, guard, since, workers, suspects, lost FROM freezes ORDER BY freezes.zone
 
 -- name: now
 SELECT farm_now() AS now

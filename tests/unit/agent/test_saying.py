@@ -71,7 +71,7 @@ def test_a_usual_heartbeat_of_500_slots_keeps_its_statistics(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("phase", [Phase.RUNNING, Phase.FINISHED])
 def test_an_online_with_500_attempts_fits_a_message(presence: Presence, phase: Phase) -> None:
-    online = sent(presence.online(Duty.AWAKE, held(phase)))
+    online = sent(presence.online(Duty.AWAKE, held(phase), "c" * 200))
     assert online.holds
 
 
