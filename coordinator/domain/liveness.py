@@ -38,11 +38,6 @@ def is_late(silence_s: float, interval_s: float) -> bool:
     return silence_s > MISSED_BEATS_LATE * interval_s * 1.1
 
 
-def is_lost(silence_s: float, interval_s: float, configured_s: float) -> bool:
-    """Whether it is to be given up."""
-    return silence_s > lost_after_s(interval_s, configured_s)
-
-
 def turn(worker: Worker, event: WorkerEvent, now: datetime) -> bool:
     """Let *event* happen to *worker*'s connection. False when it does not fit, and changes nothing."""
     connection = decide(worker.connection, event)
