@@ -1,11 +1,11 @@
 # ruff: noqa: D102 - storage, which answers, says it
 """What the API asks of the rows. Each question raises NotFoundError or UnavailableError."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Protocol
 
-from coordinator.domain.statistics import Span
+from coordinator.domain.statistics import Question, Span
 from schemas.views import (
     ActivityReport,
     BlockView,
@@ -101,14 +101,5 @@ class Figures(Protocol):
 
     async def now(self) -> datetime: ...
     async def metrics(self) -> list[MetricView]: ...
-    async def series(
-        self,
-        metric: str,
-        span: Span,
-        *,
-        workers: Sequence[str] | None,
-        by_worker: bool,
-        by_variant: bool,
-        percentiles: Sequence[float] = (),
-    ) -> Series: ...
+    async def series(self, asked: Question) -> Series: ...
     async def activity(self, span: Span) -> ActivityReport: ...

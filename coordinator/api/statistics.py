@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from enum import StrEnum
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -13,7 +12,7 @@ from pydantic import AwareDatetime
 from coordinator.api.farm import FarmHere
 from coordinator.api.problems import ProblemError
 from coordinator.api.reads import Figures
-from coordinator.domain.statistics import Span, fitting_interval_s
+from coordinator.domain.statistics import Question, Span, Split, fitting_interval_s
 from coordinator.operations.requests import UnavailableError
 from schemas.base import WorkerName
 from schemas.views import ActivityReport, MetricView, Series
@@ -23,14 +22,6 @@ _HUNDRED: Final = 100.0
 _PLAIN: Final = ("min", "max", "mean")
 
 router = APIRouter(prefix="/statistics", tags=["statistics"])
-
-
-class Split(StrEnum):
-    """What has a line of its own."""
-
-    FARM = "farm"
-    WORKER = "worker"
-    VARIANT = "variant"
 
 
 Aggregation = Annotated[str, Query(pattern=r"^(min|max|mean|p\d{1,2}(\.\d{1,3})?|p100)$")]
@@ -84,14 +75,7 @@ async def series_of(
         raise ProblemError(
             422, "percentiles are of a worker's cores or GPUs together: split by worker", field="split", kind="invalid"
         )
-    found = await figures.series(
-        metric,
-        span,
-        workers=worker or None,
-        by_worker=split is not Split.FARM,
-        by_variant=split is Split.VARIANT,
-        percentiles=shares,
-    )
+    found = await figures.series(Question(metric, span, split, worker or (), shares))
     lines = [
         line.model_copy(update={"values": {name: line.values[_key(name)] for name in wanted}}) for line in found.lines
     ]

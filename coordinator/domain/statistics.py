@@ -1,14 +1,9 @@
-"""What is measured, and how figures of time are asked for. Pure; the sketch's formula is that of `sketch_key` in SQL.
+"""What is measured, and how figures of time are asked for."""
 
-A sketch counts values in buckets that each grow by `GROWTH`: so the middle of a bucket is at most 1 % away from
-whatever lies in it, and sketches of parts added up are the sketch of the whole. (The idea: DDSketch, Masson and others,
-2019.)
-"""
-
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -16,16 +11,17 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Metric(NamedTuple):
-    """Something that is measured: its unit, and what it is."""
+    """Something that is measured: its unit, what it is, and whether there may be several: of cores, of GPUs."""
 
     unit: str
     what: str
+    several: bool = False
 
 
 #: What every sample has; gateways may add others.
 METRICS: Final[Mapping[str, Metric]] = {
     "cpu": Metric("%", "processors, all together"),
-    "core": Metric("%", "processors, one variant for each core"),
+    "core": Metric("%", "processors, one variant for each core", several=True),
     "memory": Metric("%", "memory in use"),
     "memory_used": Metric("B", "memory in use"),
     "memory_total": Metric("B", "memory that there is"),
@@ -37,44 +33,20 @@ METRICS: Final[Mapping[str, Metric]] = {
     "load": Metric("", "load average of a minute"),
     "load5": Metric("", "load average of 5 minutes"),
     "load15": Metric("", "load average of 15 minutes"),
-    "gpu": Metric("%", "GPUs, one variant for each"),
-    "gpu_memory_used": Metric("B", "memory of GPUs in use, one variant for each"),
-    "gpu_memory_total": Metric("B", "memory of GPUs that there is, one variant for each"),
-    "gpu_temperature": Metric("C", "temperature of GPUs, one variant for each"),
+    "gpu": Metric("%", "GPUs, one variant for each", several=True),
+    "gpu_memory_used": Metric("B", "memory of GPUs in use, one variant for each", several=True),
+    "gpu_memory_total": Metric("B", "memory of GPUs that there is, one variant for each", several=True),
+    "gpu_temperature": Metric("C", "temperature of GPUs, one variant for each", several=True),
     "held": Metric("", "attempts that it held"),
     "active": Metric("", "1 when it held an attempt, else 0"),
 }
 
 #: level -> seconds; the finest first. Before the first there are only samples.
-LEVELS: Final[Mapping[str, int]] = {"5m": 300, "1h": 3600, "1d": 86400}
+LEVELS: Final[Mapping[str, int]] = {"5m": 300, "15m": 900, "1h": 3600, "1d": 86400}
+#: level -> the one that it is made of.
+GROUND: Final[Mapping[str, str]] = {above: below for below, above in pairwise(LEVELS)}
 
 _INTERVALS: Final = (10, 30, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 86400, 7 * 86400)
-
-GROWTH: Final = 1.01 / 0.99
-SMALLEST: Final = 0.001
-#: The bucket of what is below the smallest.
-NOUGHT: Final = -32768
-
-
-def sketch_key(value: float) -> int:
-    """Which bucket holds *value*."""
-    return NOUGHT if value < SMALLEST else math.ceil(math.log(min(value, 1e18)) / math.log(GROWTH))
-
-
-def percentile(keys: Sequence[int], tallies: Sequence[int], share: float) -> float:
-    """The value that *share* (0 to 1) of the values counted in a sketch do not exceed: at most 1 % off."""
-    rank = max(math.ceil(share * sum(tallies)), 1)
-    seen = 0
-    for key, tally in zip(keys, tallies, strict=True):
-        seen += tally
-        if seen >= rank:
-            return 0.0 if key == NOUGHT else 2 * GROWTH**key / (GROWTH + 1)
-    raise ValueError("the sketch is empty")
-
-
-def exact_percentile(values: Sequence[float], share: float) -> float:
-    """The same of the *values* themselves."""
-    return sorted(values)[max(math.ceil(share * len(values)), 1) - 1]
 
 
 def fitting_interval_s(seconds: float) -> int:
@@ -113,6 +85,25 @@ class Span:
     def starts(self) -> Iterator[datetime]:
         """When each interval begins."""
         return (self.since + timedelta(seconds=self.interval_s * number) for number in range(self.count))
+
+
+class Split(StrEnum):
+    """What has a line of its own."""
+
+    FARM = "farm"
+    WORKER = "worker"
+    VARIANT = "variant"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a metric: of these workers, else of all; with these percentiles (shares, 0 to 1)."""
+
+    metric: str
+    span: Span
+    split: Split = Split.FARM
+    workers: Sequence[str] = ()
+    shares: Sequence[float] = ()
 
 
 def floor(at: datetime, seconds: int) -> datetime:

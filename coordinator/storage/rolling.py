@@ -1,27 +1,39 @@
 """Rolls samples up, and drops what is old: each stretch in a transaction of its own, by one coordinator at a time.
 
-Doing a stretch twice gives the same rows: it is made anew from what is below it.
+Doing a stretch twice gives the same rows: it is made anew from what is below it. The sums are done here, beside the
+event loop, because for lists of this kind Python is several times cheaper than Postgres; at most the samples of
+`_TOGETHER` workers are held at once.
 """
 
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from itertools import chain, groupby, islice
+from typing import Any, Final, TypeAlias
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
-from coordinator.domain.statistics import LEVELS, METRICS
+from coordinator.domain.figures import Block, Figures, merged
+from coordinator.domain.statistics import GROUND, LEVELS
+from coordinator.storage.measuring import blocks_of, farm_of, lines_of
+from coordinator.storage.packing import block_of, row_of
 from coordinator.storage.pool import ACQUIRE_TIMEOUT_S, translate
 from coordinator.storage.queries import load
 
 _SQL: Final = load("statistics")
 _LOCK: Final = 0x6661726D73  # "farms"
-#: Seconds that one stretch may take.
-_LONGEST_S: Final = 300
+#: Workers in a row: a farm of thousands need not be read for one of them.
+_TOGETHER: Final = 128
+
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Days that figures are kept: samples, those of 5 minutes, of hours, of days."""
+    """Days that figures are kept: samples, those of 5 and 15 minutes, of hours, of days."""
 
     samples: int = 2
     minutes: int = 30
@@ -56,24 +68,65 @@ class Roller:
             raise translate(error) from error
 
     async def _roll_one(self, level: str) -> bool:
-        period = timedelta(seconds=LEVELS[level])
+        period, below = timedelta(seconds=LEVELS[level]), GROUND.get(level)
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection, connection.transaction():
                 if not await connection.fetchval(_SQL["alone"], _LOCK):
                     return False
-                await connection.execute(f"SET LOCAL statement_timeout = {_LONGEST_S * 1000}")
-                ground = await connection.fetchval(_SQL["ground"], level)
-                window = await connection.fetchrow(_SQL["window"], level, period, ground)
-                if window is None:
+                ground = await connection.fetchval(_SQL["ground"], below)
+                if below is None:
+                    stretch = await connection.fetchrow(_SQL["stretch_of_samples"], level, period, ground)
+                else:
+                    stretch = await connection.fetchrow(_SQL["stretch"], level, period, ground, below)
+                if stretch is None:
                     await connection.execute(_SQL["caught_up"], level, period, ground)
                     return False
-                start, stop = window
-                if level == "5m":
-                    await connection.execute(_SQL["roll_samples"], start, stop, list(METRICS), timeout=_LONGEST_S)
+                start, stop = stretch
+                await connection.execute(_SQL["clear"], level, start)
+                if below is None:
+                    await _roll_samples(connection, level, start, stop)
                 else:
-                    below = "5m" if level == "1h" else "1h"
-                    await connection.execute(_SQL["roll_up"], start, stop, level, below, timeout=_LONGEST_S)
+                    await _roll_up(connection, level, below, start, stop)
                 await connection.execute(_SQL["done"], level, stop)
                 return True
         except Exception as error:
             raise translate(error) from error
+
+
+async def _roll_samples(connection: Connection, level: str, start: datetime, stop: datetime) -> None:
+    """What the samples of a stretch come to."""
+    workers = [row["worker"] for row in await connection.fetch(_SQL["sampled"], start, stop)]
+    worked = {row["worker_id"] for row in await connection.fetch(_SQL["worked"], start, stop)}
+    farm: dict[str, list[Figures]] = defaultdict(list)
+    for number in range(0, len(workers), _TOGETHER):
+        samples = await connection.fetch(_SQL["samples"], start, stop, workers[number : number + _TOGETHER])
+        lines = await asyncio.to_thread(lines_of, samples, worked)
+        for (metric, split), some in lines.items():
+            if split == "worker":
+                farm[metric].append(Figures.together([figures for _, figures in some]))
+        await _put(connection, level, blocks_of(start, lines))
+    farm_lines = {(metric, "farm"): farm_of(parts) for metric, parts in farm.items()}
+    await _put(connection, level, blocks_of(start, farm_lines))
+
+
+async def _roll_up(connection: Connection, level: str, below: str, start: datetime, stop: datetime) -> None:
+    """What the finer level comes to, metric by metric."""
+    for (metric,) in await connection.fetch(_SQL["metrics"], below):
+        for split in ("farm", "worker", "variant"):
+            rows = await connection.fetch(_SQL["ground_figures"], below, start, stop, metric, split)
+            if rows:
+                await _put(connection, level, await asyncio.to_thread(_merged, metric, split, start, rows))
+
+
+def _merged(metric: str, split: str, at: datetime, rows: Sequence[asyncpg.Record]) -> list[tuple[str, str, Block]]:
+    lines = merged(map(block_of, rows)).items()
+    by_worker = (list(some) for _, some in groupby(lines, key=lambda line: line[0][0]))
+    blocks = []
+    while some := list(islice(by_worker, _TOGETHER)):
+        blocks.append((metric, split, Block.of(at, chain.from_iterable(some))))
+    return blocks
+
+
+async def _put(connection: Connection, level: str, blocks: Sequence[tuple[str, str, Block]]) -> None:
+    rows: list[tuple[Any, ...]] = [row_of(level, *one) for one in blocks]
+    await connection.executemany(_SQL["put"], rows)

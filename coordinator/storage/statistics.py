@@ -1,24 +1,32 @@
-"""Time series as they are read: from the coarsest level that fits, and samples for what is not rolled up yet."""
+"""Time series as they are read: from the coarsest level that fits, and samples for what is not rolled up yet.
+
+Rows are few (one for a hundred workers and a stretch) and fetched as columns; lines are made of them beside the event
+loop.
+"""
 
 import asyncio
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias
+from itertools import chain, compress, groupby
+from operator import itemgetter
+from typing import Any, Final
 
 import asyncpg
 
-from coordinator.domain.statistics import LEVELS, METRICS, Piece, Span, percentile, pieces
+from coordinator.domain.figures import FARM, Block, Course, Figures, Line, courses
+from coordinator.domain.sketch import Sketch
+from coordinator.domain.statistics import LEVELS, METRICS, Piece, Question, Span, Split, floor, pieces
 from coordinator.operations.requests import NotFoundError
+from coordinator.storage.packing import block_of
 from coordinator.storage.queries import load
 from coordinator.storage.reading import Connection, Reader
 from schemas.views import ActivityReport, MetricView, Series, SeriesLine
 
 _SQL: Final = load("statistics")
+_FINEST: Final = next(iter(LEVELS))
 #: Percentiles of a span no longer than this are of the samples themselves, where they are kept.
 _EXACT: Final = timedelta(hours=2)
-
-#: (worker, interval) -> percentiles.
-Shares: TypeAlias = dict[tuple[str | None, datetime], Sequence[float]]
 
 
 class Statistics(Reader):
@@ -39,134 +47,165 @@ class Statistics(Reader):
 
     async def metrics(self) -> list[MetricView]:
         """What is measured on this farm."""
-        found = {row["metric"] for row in await self._fetch("metrics", "5m")}
+        found = {row["metric"] for row in await self._fetch("metrics", _FINEST)}
         known = [MetricView(metric=name, unit=one.unit, what=one.what) for name, one in METRICS.items()]
         return known + [MetricView(metric=name, unit="", what="") for name in sorted(found - METRICS.keys())]
 
-    async def series(
-        self,
-        metric: str,
-        span: Span,
-        *,
-        workers: Sequence[str] | None,
-        by_worker: bool,
-        by_variant: bool,
-        percentiles: Sequence[float] = (),
-    ) -> Series:
+    async def series(self, asked: Question) -> Series:
         """The figures of each interval that has any."""
         async with self._snapshot() as connection:
-            levels = await connection.fetchrow(_SQL["levels"])
-            assert levels is not None  # noqa: S101 - it has no table to miss
-            parts = pieces(span, {level: levels[level] for level in LEVELS})
-            asked = (*_windows(parts), metric, timedelta(seconds=span.interval_s), workers and list(workers), by_worker)
-            rows = await connection.fetch(_SQL["series_of_variants" if by_variant else "series"], *asked)
-            if (
-                not rows
-                and metric not in METRICS
-                and metric not in {row["metric"] for row in await connection.fetch(_SQL["metrics"], "5m")}
-            ):
-                raise NotFoundError(f"there is no metric {metric!r}; farmhand stats lists them")
-            exact = all(part.level is None for part in parts) or (
-                span.until - span.since <= _EXACT and span.since > levels["now"] - self._kept
-            )
-            shares: Shares = {}
-            if percentiles:
-                shares = await self._shares(connection, asked, span, percentiles, exact=exact)
-        return Series(
-            metric=metric,
-            unit=METRICS[metric].unit if metric in METRICS else "",
-            since=span.since,
-            until=span.until,
-            interval_s=span.interval_s,
-            exact=exact,
-            lines=_lines(rows, shares, percentiles),
-        )
+            parts, exact = await self._parts(connection, asked)
+            rolled, fresh = await _rows(connection, asked, parts)
+            if not rolled and not fresh and asked.metric not in METRICS:
+                there = await connection.fetch(_SQL["metrics"], _FINEST)
+                if asked.metric not in {row["metric"] for row in there}:
+                    raise NotFoundError(f"there is no metric {asked.metric!r}; farmhand stats lists them")
+        # There may be a million values to look at: not between two heartbeats.
+        return await asyncio.to_thread(_series, asked, rolled, fresh, exact=exact)
 
     async def activity(self, span: Span) -> ActivityReport:
         """How many workers were there in each interval, and how many of them held an attempt."""
+        asked = Question("active", span, Split.WORKER)
         async with self._snapshot() as connection:
-            levels = await connection.fetchrow(_SQL["levels"])
-            assert levels is not None  # noqa: S101 - it has no table to miss
-            windows = _windows(pieces(span, {level: levels[level] for level in LEVELS}))
-            rows = await connection.fetch(_SQL["activity"], *windows, timedelta(seconds=span.interval_s))
-        found = {row["at"]: row for row in rows}
-        starts = list(span.starts())
-        return ActivityReport(
-            since=span.since,
-            until=span.until,
-            interval_s=span.interval_s,
-            at=starts,
-            total=[found[at]["total"] if at in found else 0 for at in starts],
-            active=[found[at]["active"] if at in found else 0 for at in starts],
-        )
+            (levels,) = await connection.fetch(_SQL["levels"])
+            parts = pieces(span, {level: levels[level] for level in LEVELS})
+            rolled = await connection.fetch(_SQL["figures"], *_windows(parts), *_wanted(asked))
+            fresh = [
+                row
+                for part in parts
+                if part.level is None
+                for row in await connection.fetch(_SQL["present"], part.since, part.until, _interval(span))
+            ]
+        return await asyncio.to_thread(_activity, span, rolled, fresh)
 
-    async def _shares(
-        self,
-        connection: Connection,
-        asked: tuple[Any, ...],
-        span: Span,
-        percentiles: Sequence[float],
-        *,
-        exact: bool,
-    ) -> Shares:
-        """The percentiles of each line and interval."""
-        *_, metric, interval, workers, by_worker = asked
-        if exact:
-            found = await connection.fetch(
-                _SQL["percentiles"], span.since, span.until, metric, interval, workers, by_worker, list(percentiles)
-            )
-            return {(row["worker"], row["at"]): row["values"] for row in found}
-        sketches = await connection.fetch(_SQL["sketches"], *asked)
-        # There may be a million counts to add up: not between two heartbeats.
-        return await asyncio.to_thread(_merged, sketches, percentiles)
+    async def _parts(self, connection: Connection, asked: Question) -> tuple[list[Piece], bool]:
+        """From where the figures come, and whether percentiles are exact."""
+        (levels,) = await connection.fetch(_SQL["levels"])
+        span = asked.span
+        if asked.shares and span.until - span.since <= _EXACT and span.since > levels["now"] - self._kept:
+            return [Piece(None, span.since, span.until)], True
+        parts = pieces(span, {level: levels[level] for level in LEVELS})
+        return parts, all(part.level is None for part in parts)
 
 
-def _merged(sketches: Sequence[asyncpg.Record], percentiles: Sequence[float]) -> Shares:
-    """The percentiles of sketches, those of one line and interval added up."""
-    alone: dict[tuple[str | None, datetime], tuple[Sequence[int], Sequence[int]]] = {}
-    added: dict[tuple[str | None, datetime], dict[int, int]] = {}
-    for worker, at, keys, tallies in sketches:
-        key = worker, at
-        if key not in alone:
-            alone[key] = keys, tallies
-            continue
-        sums = added.get(key)
-        if sums is None:
-            sums = added[key] = dict(zip(*alone[key], strict=True))
-        for bucket, tally in zip(keys, tallies, strict=True):
-            sums[bucket] = sums.get(bucket, 0) + tally
-    for key, sums in added.items():
-        ordered = sorted(sums.items())
-        alone[key] = [bucket for bucket, _ in ordered], [tally for _, tally in ordered]
-    return {key: [percentile(*one, share) for share in percentiles] for key, one in alone.items()}
+async def _rows(
+    connection: Connection, asked: Question, parts: Sequence[Piece]
+) -> tuple[list[asyncpg.Record], list[asyncpg.Record]]:
+    """What is rolled up, and what comes from samples."""
+    rolled = await connection.fetch(_SQL["figures"], *_windows(parts), *_wanted(asked))
+    fresh = []
+    for part in parts:
+        if part.level is None:
+            what = asked.metric, _interval(asked.span), list(asked.workers) or None, asked.split
+            fresh = await connection.fetch(_SQL["values" if asked.shares else "sums"], part.since, part.until, *what)
+    return rolled, fresh
 
 
-def _windows(parts: Sequence[Piece]) -> tuple[list[str], list[datetime], list[datetime], datetime, datetime]:
-    """Levels, each from when to when; then those of the samples (an empty time when none are needed)."""
+def _windows(parts: Sequence[Piece]) -> tuple[list[str], list[datetime], list[datetime]]:
+    """Levels, each from when to when."""
     rolled = [part for part in parts if part.level is not None]
-    raw = next((part for part in parts if part.level is None), None)
-    end = parts[-1].until
-    return (
-        [part.level or "" for part in rolled],
-        [part.since for part in rolled],
-        [part.until for part in rolled],
-        raw.since if raw else end,
-        raw.until if raw else end,
+    return [part.level or "" for part in rolled], [part.since for part in rolled], [part.until for part in rolled]
+
+
+def _wanted(asked: Question) -> tuple[str, str, bool, str | None, str | None]:
+    """The parameters of `figures` after its windows."""
+    workers = asked.workers
+    ends = (min(workers), max(workers)) if workers else (None, None)
+    return asked.metric, _stored(asked), bool(asked.shares), *ends
+
+
+def _stored(asked: Question) -> Split:
+    """Which figures the answer is made of: a farm's of some workers is made of theirs, and what has no variants has
+    one."""
+    if asked.split is Split.FARM and asked.workers:
+        return Split.WORKER
+    if asked.split is Split.VARIANT and asked.metric in METRICS and not METRICS[asked.metric].several:
+        return Split.WORKER
+    return asked.split
+
+
+def _interval(span: Span) -> timedelta:
+    return timedelta(seconds=span.interval_s)
+
+
+def _series(
+    asked: Question, rolled: Sequence[asyncpg.Record], fresh: Sequence[asyncpg.Record], *, exact: bool
+) -> Series:
+    blocks = chain(map(block_of, rolled), _measured(fresh, exact=exact) if asked.shares else _summed(fresh))
+    stored, workers = _stored(asked), asked.workers
+    found = courses(
+        blocks,
+        asked.span.interval_s,
+        asked.shares,
+        only=frozenset([FARM, *workers]) if workers else None,
+        together=asked.split is Split.FARM and stored is Split.WORKER,
+    )
+    metric = METRICS.get(asked.metric)
+    return Series(
+        metric=asked.metric,
+        unit=metric.unit if metric else "",
+        since=asked.span.since,
+        until=asked.span.until,
+        interval_s=asked.span.interval_s,
+        exact=exact,
+        lines=[_line(line, course, asked) for line, course in found.items()],
     )
 
 
-def _lines(rows: Sequence[asyncpg.Record], shares: Shares, percentiles: Sequence[float]) -> list[SeriesLine]:
-    names = [f"p{share * 100:g}" for share in percentiles]
-    lines = []
-    for row in rows:
-        worker, variant, at, low, high = row["worker"], row["variant"], row["at"], row["min"], row["max"]
-        values = {"min": low, "max": high, "mean": row["mean"]}
-        for index, name in enumerate(names):
-            # A sketch's bucket may reach beyond what was ever measured.
-            values[name] = [
-                min(max(shares[worker, one][index], least), most)
-                for one, least, most in zip(at, low, high, strict=True)
-            ]
-        variant = None if variant is None else variant - 1
-        lines.append(SeriesLine(worker=worker, variant=variant, at=at, count=row["count"], values=values))
-    return lines
+def _line(line: Line, course: Course, asked: Question) -> SeriesLine:
+    worker, variant = line
+    names = ["min", "max", "mean", *(f"p{share * 100:g}" for share in asked.shares)]
+    columns = course.lows, course.highs, course.means, *course.percentiles
+    return SeriesLine(
+        worker=None if worker == FARM else worker,
+        variant=(variant or 1) - 1 if asked.split is Split.VARIANT else None,
+        at=list(course.at),
+        count=list(course.counts),
+        values={name: list(column) for name, column in zip(names, columns, strict=True)},
+    )
+
+
+def _summed(rows: Sequence[asyncpg.Record]) -> Iterator[Block]:
+    """Blocks of what the database has summed up."""
+    for at, some in groupby(rows, key=itemgetter("at")):
+        lines = (
+            ((row["worker"], row["variant"]), Figures(row["n"], row["low"], row["high"], row["total"], None))
+            for row in some
+        )
+        yield Block.of(at, lines)
+
+
+def _measured(rows: Sequence[asyncpg.Record], *, exact: bool) -> Iterator[Block]:
+    """Blocks of samples' values."""
+    for at, some in groupby(rows, key=itemgetter("at")):
+        lines = []
+        for worker, samples in groupby(some, key=itemgetter("worker")):
+            lists = (row["values"] or () for row in samples)
+            if values := [value for value in chain.from_iterable(lists) if value is not None]:
+                figures = Figures.of(values, sketched=not exact)
+                if exact:
+                    figures = figures._replace(sketch=Sketch(sorted(values), [1] * len(values)))
+                lines.append(((worker, None), figures))
+        if lines:
+            yield Block.of(at, lines, exact=exact)
+
+
+def _activity(span: Span, rolled: Sequence[asyncpg.Record], fresh: Sequence[asyncpg.Record]) -> ActivityReport:
+    total: dict[datetime, set[str]] = defaultdict(set)
+    active: dict[datetime, set[str]] = defaultdict(set)
+    for row in rolled:
+        at = floor(row["at"], span.interval_s)
+        total[at].update(row["workers"])
+        active[at].update(compress(row["workers"], row["highs"]))
+    for row in fresh:
+        total[row["at"]].update(row["total"])
+        active[row["at"]].update(row["active"])
+    starts = list(span.starts())
+    return ActivityReport(
+        since=span.since,
+        until=span.until,
+        interval_s=span.interval_s,
+        at=starts,
+        total=[len(total[at]) for at in starts],
+        active=[len(active[at]) for at in starts],
+    )

@@ -214,11 +214,11 @@ SELECT j.id AS job, j.blocklisted, b.worker_id AS worker, b.kind
 
 -- name: what_is_rolled_up_is_complete
 -- Nothing is made of a stretch of time beyond which its level is said to be made, and no level is ahead of its ground.
-SELECT r.level, r.at FROM rollups r JOIN rollup_levels l ON l.level = r.level WHERE r.metric = 'held' AND r.at >= l.done_until
+SELECT f.level, f.at FROM figures f JOIN rollup_levels l ON l.level = f.level WHERE f.split = 'farm' AND f.at >= l.done_until
 UNION ALL
 SELECT above.level, above.done_until
   FROM rollup_levels above
-  JOIN rollup_levels ground ON (above.level, ground.level) IN (('1h', '5m'), ('1d', '1h'))
+  JOIN rollup_levels ground ON (above.level, ground.level) IN (('15m', '5m'), ('1h', '15m'), ('1d', '1h'))
  WHERE above.done_until > ground.done_until;
 
 -- name: nobody_is_lost_where_losses_are_frozen

@@ -10,7 +10,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from coordinator.domain.statistics import METRICS, Span, exact_percentile, floor
+from coordinator.domain.sketch import exact_percentile
+from coordinator.domain.statistics import METRICS, Question, Span, Split, floor
 from coordinator.operations.store import Beat
 from coordinator.storage.ear import PostgresEar
 from coordinator.storage.pool import open_pool
@@ -97,9 +98,8 @@ async def test_answers_agree_with_sums_over_the_samples_however_much_is_rolled_u
         for interval_s in (60, 300, 900, 3600, 2 * 3600, 86400):
             span = Span.holding(START + timedelta(minutes=20), START + timedelta(hours=3), interval_s)
             for metric, by_worker in (("cpu", True), ("core", False), ("held", True)):
-                found = await statistics.series(
-                    metric, span, workers=None, by_worker=by_worker, by_variant=False, percentiles=SHARES
-                )
+                split = Split.WORKER if by_worker else Split.FARM
+                found = await statistics.series(Question(metric, span, split, (), SHARES))
                 agree(answered(found), plain(samples, metric, span, by_worker=by_worker))
 
 
@@ -111,7 +111,7 @@ def agree(found: dict[Any, dict[str, float]], expected: dict[Any, list[float]]) 
         assert (got["min"], got["max"]) == pytest.approx((min(values), max(values)), rel=1e-6)
         assert got["mean"] == pytest.approx(sum(values) / len(values), rel=1e-6)
         for share in SHARES:
-            exact = exact_percentile(values, share)
+            exact = exact_percentile(sorted(values), share)
             assert got[f"p{share * 100:g}"] == pytest.approx(exact, rel=0.0101, abs=0.001), (key, share)
 
 
@@ -120,12 +120,12 @@ async def test_rolling_up_twice_or_from_the_start_again_gives_the_same_rows(pool
     roller = Roller(pool, Kept())
     await set_clock(pool, START + timedelta(hours=5))
     assert await roller.roll() > 20
-    once = await pool.fetch("SELECT * FROM rollups ORDER BY level, metric, at, worker_id")
-    assert {row["level"] for row in once} == {"5m", "1h", "1d"}
+    once = await pool.fetch("SELECT * FROM figures ORDER BY level, metric, split, at, first")
+    assert {row["level"] for row in once} == {"5m", "15m", "1h", "1d"}
     assert await roller.roll() == 0
     await pool.execute("UPDATE rollup_levels SET done_until = 'epoch'")
     assert await roller.roll() > 20
-    assert await pool.fetch("SELECT * FROM rollups ORDER BY level, metric, at, worker_id") == once
+    assert await pool.fetch("SELECT * FROM figures ORDER BY level, metric, split, at, first") == once
 
 
 async def test_two_coordinators_do_not_roll_up_the_same_stretch(pool: asyncpg.Pool) -> None:
@@ -143,7 +143,7 @@ async def test_each_core_has_a_line_of_its_own_where_it_is_asked_for(pool: async
     await set_clock(pool, START + timedelta(hours=2))
     await Roller(pool, Kept()).roll()
     span = Span.holding(START, START + timedelta(hours=2), 3600)
-    found = await Statistics(pool).series("core", span, workers=["node-1", "node-2"], by_worker=True, by_variant=True)
+    found = await Statistics(pool).series(Question("core", span, Split.VARIANT, ["node-1", "node-2"]))
     assert [(line.worker, line.variant) for line in found.lines] == [("node-1", 0), ("node-2", 0), ("node-2", 1)]
     for line in found.lines:
         assert line.variant is not None
@@ -172,7 +172,7 @@ async def test_who_is_idle_counts_as_there_and_who_worked_between_two_samples_as
         await Roller(pool, Kept()).roll()
         report = await Statistics(pool).activity(span)
         assert (report.total, report.active) == ([3, 0, 1, 0], [2, 0, 0, 0])
-    assert await pool.fetchval("SELECT count(*) FROM rollups WHERE metric = 'active' AND level = '5m'") == 4
+    assert await pool.fetchval("SELECT count(*) FROM figures WHERE metric = 'active' AND level = '5m'") == 4
 
 
 async def a_worker(pool: asyncpg.Pool, name: str) -> None:
@@ -211,7 +211,7 @@ async def test_every_tenth_second_of_heartbeats_is_kept_with_figures_or_without(
     span = Span.holding(START, START + timedelta(minutes=2), 120)
     means = {}
     for metric in [*METRICS, "cpu_temperature"]:
-        found = await statistics.series(metric, span, workers=["node-1"], by_worker=True, by_variant=False)
+        found = await statistics.series(Question(metric, span, Split.WORKER, ["node-1"]))
         means[metric] = found.lines[0].values["mean"][0]
     assert means == {
         "cpu": 50, "core": 50, "memory": 50, "memory_used": 2**33, "memory_total": 2**34, "disk": 25, "disk_used": 1,
@@ -229,11 +229,11 @@ async def test_what_is_old_goes_level_by_level(pool: asyncpg.Pool) -> None:
     await roller.roll()
 
     async def left() -> set[str]:
-        rows = await pool.fetch("SELECT 'raw' AS level FROM samples UNION SELECT level FROM rollups")
+        rows = await pool.fetch("SELECT 'raw' AS level FROM samples UNION SELECT level FROM figures")
         return {row["level"] for row in rows}
 
-    assert await left() == {"raw", "5m", "1h", "1d"}
-    for days, there in ((4, {"5m", "1h", "1d"}), (33, {"1h", "1d"}), (403, {"1d"}), (3660, set())):
+    assert await left() == {"raw", "5m", "15m", "1h", "1d"}
+    for days, there in ((4, {"5m", "15m", "1h", "1d"}), (33, {"1h", "1d"}), (403, {"1d"}), (3660, set())):
         await set_clock(pool, START + timedelta(days=days))
         await roller.prune()
         await roller.roll()
