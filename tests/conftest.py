@@ -18,6 +18,7 @@ from coordinator.local.services import Services
 from tests.support import chance
 from tests.support import services as support
 from tests.support.budget import Budget
+from tests.support.databases import Databases
 
 settings.load_profile(chance.BRIEF)
 
@@ -73,10 +74,18 @@ def migrated_template(postgres: Services) -> Iterator[str]:
     asyncio.run(support.drop_database(postgres.database_url, url))
 
 
+@pytest.fixture(scope="session")
+def databases(postgres: Services, migrated_template: str) -> Iterator[Databases]:
+    """Migrated databases, lent to one test after another."""
+    kept = Databases(postgres.database_url, migrated_template)
+    yield kept
+    asyncio.run(kept.drop())
+
+
 @pytest.fixture
-async def database_url(postgres: Services, migrated_template: str) -> AsyncIterator[str]:
-    """A fresh migrated database."""
-    async with support.database(postgres.database_url, migrated_template) as url:
+async def database_url(databases: Databases) -> AsyncIterator[str]:
+    """A database that is as if just migrated."""
+    async with databases.lent() as url:
         yield url
 
 

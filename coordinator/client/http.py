@@ -4,6 +4,7 @@ import asyncio
 import getpass
 import os
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from types import TracebackType
@@ -43,7 +44,14 @@ def _options(url: str, token: str | None, actor: str | None) -> dict[str, Any]:
     if token:
         headers.append((b"Authorization", f"Bearer {token}".encode()))
     base = str(parsed).rstrip("/") + "/api/v1/"
-    return {"base_url": base, "headers": headers, "timeout": _TIMEOUT, "trust_env": parsed.host not in _LOOPBACK}
+    return {
+        "base_url": base,
+        "headers": headers,
+        "timeout": _TIMEOUT,
+        "trust_env": parsed.host not in _LOOPBACK,
+        # Reading the authorities takes longer than most calls; without TLS there is nothing to verify.
+        "verify": True if parsed.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+    }
 
 
 def _whoami() -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from coordinator.storage import invariants
-from coordinator.storage.migrate import newest
+from coordinator.storage.migrate import newest, revision_on
 from coordinator.storage.pool import prepare
 from coordinator.storage.queries import load
 from schemas.views import CheckState, CheckView
@@ -185,9 +185,7 @@ async def _activity(connection: asyncpg.Connection) -> list[CheckView]:
 
 
 async def _schema(connection: asyncpg.Connection) -> list[CheckView]:
-    there = None
-    if await connection.fetchval(_SQL["has_revision"]):
-        there = await connection.fetchval(_SQL["revision"])
+    there = await revision_on(connection)
     needed = newest()
     remedy = "farmhand migrate" if there is None or there < needed else "update farmhand here: the database is newer"
     said = f"revision {there or 'none'}" + ("" if there == needed else f", this release needs {needed}")

@@ -1,8 +1,10 @@
 """Brings a database to the schema of this release. Safe to call by several at once: one works, the others wait."""
 
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -12,6 +14,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from coordinator.storage.queries import load
+
+_SQL: Final = load("revision")
 _LOCK: Final = 0x6661726D6D  # "farmm"
 
 
@@ -22,6 +27,7 @@ def _config() -> Config:
     return config
 
 
+@cache
 def newest() -> str:
     """The revision that this release needs."""
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
@@ -50,12 +56,19 @@ async def migrate(database_url: str) -> tuple[str | None, str]:
 
 async def revision(database_url: str) -> str | None:
     """The revision that the database at *database_url* has, None before the first migration."""
-    engine = create_async_engine(make_url(database_url).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+    connection = await asyncpg.connect(database_url)
     try:
-        async with engine.connect() as connection:
-            return await connection.run_sync(_revision)
+        return await revision_on(connection)
     finally:
-        await engine.dispose()
+        await connection.close()
+
+
+async def revision_on(connection: asyncpg.Connection) -> str | None:
+    """The same, seen on *connection*."""
+    there: str | None = None
+    if await connection.fetchval(_SQL["has_revision"]):
+        there = await connection.fetchval(_SQL["revision"])
+    return there
 
 
 def _revision(connection: Connection) -> str | None:

@@ -10,12 +10,6 @@ SELECT current_setting('server_version_num')::integer / 10000 AS major, current_
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::integer AS connections,
        clock_timestamp() AS now;
 
--- name: revision
-SELECT version_num FROM alembic_version;
-
--- name: has_revision
-SELECT to_regclass('alembic_version') IS NOT NULL;
-
 -- name: long_transactions
 SELECT pid, usename AS "user", application_name AS program, client_addr::text AS address, state,
        round(extract(epoch FROM clock_timestamp() - xact_start))::integer AS seconds

@@ -1,7 +1,6 @@
 """The API on a real database: rows are put there by SQL, requests are answered by a script."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,12 @@ from fastapi import FastAPI
 
 from coordinator.api import create_app
 from coordinator.client import AsyncFarmhandClient
-from coordinator.local.services import Services
 from coordinator.operations import requests
 from coordinator.storage.pool import open_pool
 from coordinator.storage.statistics import Statistics
 from coordinator.storage.views import Views
 from coordinator.telemetry import Telemetry
 from tests.integration.api.rows import Rows
-from tests.support import services
-
-_EMPTY = """
-    DO $$ BEGIN EXECUTE (
-        SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ') || ' RESTART IDENTITY CASCADE'
-        FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'
-    ); END $$
-"""
 
 
 @dataclass
@@ -50,19 +40,10 @@ def inbox() -> Inbox:
     return Inbox()
 
 
-@pytest.fixture(scope="session")
-def shared_database_url(postgres: Services, migrated_template: str) -> Iterator[str]:
-    """One database for all of these tests: emptying it takes a fraction of copying it."""
-    url = asyncio.run(services.create_database(postgres.database_url, migrated_template))
-    yield url
-    asyncio.run(services.drop_database(postgres.database_url, url))
-
-
 @pytest.fixture
-async def pool(shared_database_url: str) -> AsyncIterator[asyncpg.Pool]:
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
     """The coordinator's pool, on empty tables."""
-    pool = await open_pool(shared_database_url)
-    await pool.execute(_EMPTY)
+    pool = await open_pool(database_url)
     yield pool
     await pool.close()
 

@@ -50,9 +50,9 @@ async def test_metrics_tell_the_farm_from_its_rows(http: httpx.AsyncClient, rows
 
 
 async def test_without_the_database_reads_are_refused_and_metrics_are_those_of_the_process(
-    app: FastAPI, http: httpx.AsyncClient, shared_database_url: str
+    app: FastAPI, http: httpx.AsyncClient, database_url: str
 ) -> None:
-    pool = await open_pool(shared_database_url)
+    pool = await open_pool(database_url)
     await pool.close()
     app.state.farm.__dict__["views"] = Views(pool)
 
