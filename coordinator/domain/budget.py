@@ -11,7 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from coordinator.domain.why import Found, Reason
+from coordinator.domain.reason import Reason
+from coordinator.domain.why import Found
 
 
 class Scope(StrEnum):

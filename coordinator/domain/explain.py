@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from coordinator.domain.matching import Free, TaskClass, averse, misfits, reserved, shortage
+from coordinator.domain.reason import Count, Kind, Reason
 from coordinator.domain.rest import words_of
-from coordinator.domain.why import LINES, STAGES, Count, Found, Kind, Reason
+from coordinator.domain.why import LINES, STAGES, Found
 from coordinator.domain.worker import Worker, unwilling
 
 #: As many of the workers that lack least are named.

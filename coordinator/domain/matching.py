@@ -18,7 +18,8 @@ from typing import Final
 from coordinator.domain.budget import Budgets, Claims, Hold, Key, Scope, Shares
 from coordinator.domain.lanes import Candidate, First, Lanes, lanes_of
 from coordinator.domain.protocol import is_native
-from coordinator.domain.why import Found, Reason
+from coordinator.domain.reason import Reason
+from coordinator.domain.why import Found
 from coordinator.domain.worker import Duty, Worker, has_labels, is_named, takes_work
 
 __all__ = ["Candidate"]

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from coordinator.domain.reason import Count, Reason, Seconds
 from coordinator.domain.task import FINISHED, TaskState
-from coordinator.domain.why import Count, Found, Reason, Seconds
+from coordinator.domain.why import Found
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from coordinator.domain.outcome import Refused
-from coordinator.domain.why import Reason
+from coordinator.domain.reason import Reason
 
 
 class Connection(StrEnum):

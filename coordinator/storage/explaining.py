@@ -15,9 +15,10 @@ from coordinator.domain.attempt import Attempt
 from coordinator.domain.budget import Budgets
 from coordinator.domain.explain import Explanation, explain
 from coordinator.domain.matching import Free, Group, TaskClass, withheld
+from coordinator.domain.reason import Count, Kind, Reason
 from coordinator.domain.standing import Need, Standing, own_reasons
 from coordinator.domain.task import TaskState
-from coordinator.domain.why import Count, Found, Kind, Reason
+from coordinator.domain.why import Found
 from coordinator.domain.worker import Worker
 from coordinator.operations.assignment import assign, survey
 from coordinator.operations.ledger import Ledger

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from coordinator.domain.budget import Budgets, Hold, Key, Rules, Scope, Shares
 from coordinator.domain.matching import Candidate, Free, Group, TaskClass, eligible, offers, place
 from coordinator.domain.planning import plan
-from coordinator.domain.why import Reason
+from coordinator.domain.reason import Reason
 from coordinator.domain.worker import Worker
 from tests.support.chance import examples
 from tests.unit.domain.test_matching import a_class, a_worker

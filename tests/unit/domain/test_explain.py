@@ -7,7 +7,8 @@ from coordinator.domain.explain import against, explain
 from coordinator.domain.lanes import Candidate
 from coordinator.domain.matching import Free, Group, TaskClass, offers, place
 from coordinator.domain.planning import plan
-from coordinator.domain.why import LINES, STAGES, Kind, Reason
+from coordinator.domain.reason import Kind, Reason
+from coordinator.domain.why import LINES, STAGES
 from coordinator.domain.worker import Connection, Duty, Worker
 from tests.support.chance import examples
 from tests.unit.domain.test_matching import a_class, a_worker
@@ -33,6 +34,7 @@ def workers(most: int = 5) -> st.SearchStrategy[list[Worker]]:
         slots=st.integers(1, 3),
         cpus=st.integers(0, 3).map(float),
         memory_mb=st.integers(0, 2),
+        supervises=st.sampled_from([["a", "b"], ["a", "b"], ["a"], []]),
         runners=SERVED,
         secrets=SERVED,
         enforces=SERVED,
@@ -51,6 +53,7 @@ CLASSES = st.builds(
     slots=st.integers(1, 2),
     cpus=st.integers(0, 2).map(float),
     memory_mb=st.integers(0, 1),
+    exclusive=st.one_of(st.just(frozenset()), WORDS),
     runners=WORDS,
     secrets=st.one_of(st.just(frozenset()), WORDS),
     limits=st.one_of(st.just(frozenset()), WORDS),

@@ -2,7 +2,8 @@
 
 import string
 
-from coordinator.domain.why import LINES, Count, Kind, Reason, Seconds
+from coordinator.domain.reason import Count, Kind, Reason, Seconds
+from coordinator.domain.why import LINES
 
 
 def test_every_reason_has_its_line_and_every_line_its_place() -> None:
