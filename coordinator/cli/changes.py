@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
+from coordinator.cli.arguments import JobArgument, JobsArgument, ReasonOption
 from coordinator.cli.command import Session, command, fail, ids
-from coordinator.cli.jobs import JobArgument, JobsArgument, ReasonOption, changed
+from coordinator.cli.jobs import changed
 from coordinator.cli.output import say, show_json
 
 Words = list[str] | None

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
+from coordinator.cli.arguments import ReasonOption
 from coordinator.cli.command import Session, command, group
-from coordinator.cli.jobs import ReasonOption, changed
+from coordinator.cli.jobs import changed
 from coordinator.cli.output import Column, show_json, show_table
 
 ZonesArgument = Annotated[list[str], typer.Argument(metavar="ZONE...", show_default=False)]

@@ -4,8 +4,9 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from coordinator.cli.arguments import ReasonOption
 from coordinator.cli.command import Session, command, fail, group
-from coordinator.cli.jobs import ReasonOption, changed
+from coordinator.cli.jobs import changed
 from coordinator.cli.output import Column, say, show_json, show_table
 from coordinator.cli.paging import LimitOption, show_pages
 from coordinator.cli.telling import STORY

@@ -4,9 +4,11 @@ from typing import Annotated
 
 import typer
 
+from coordinator.cli.arguments import ReasonOption
 from coordinator.cli.command import Session, command, fail, group
-from coordinator.cli.jobs import ReasonOption, changed, told
+from coordinator.cli.jobs import changed
 from coordinator.cli.output import Column, say, show_json, show_table
+from coordinator.cli.showing import told
 
 QueuesArgument = Annotated[list[str], typer.Argument(metavar="QUEUE...", show_default=False)]
 QueueArgument = Annotated[str, typer.Argument(metavar="QUEUE", show_default=False)]

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from coordinator.cli.arguments import ReasonOption
 from coordinator.cli.command import Session, command, fail, group, ids
-from coordinator.cli.jobs import ReasonOption, changed
+from coordinator.cli.jobs import changed
 from coordinator.cli.output import Column, duration, show_facts, show_json, show_table, size, span, write
 from coordinator.cli.paging import LimitOption, show_pages
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from coordinator.cli.arguments import ReasonOption
 from coordinator.cli.command import Session, command, fail
-from coordinator.cli.jobs import ReasonOption
 from coordinator.cli.output import say, show_json
 from coordinator.cli.waiting import seconds
 

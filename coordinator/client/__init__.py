@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from coordinator.client.errors import ExitCode, FarmhandError
 
 if TYPE_CHECKING:
-    from coordinator.client.http import AsyncFarmhandClient, FarmhandClient
+    from coordinator.client.awaiting import AsyncFarmhandClient
+    from coordinator.client.blocking import FarmhandClient
 
 __all__ = ["AsyncFarmhandClient", "ExitCode", "FarmhandClient", "FarmhandError"]
 
@@ -24,6 +25,6 @@ def __getattr__(name: str) -> object:
     """The clients, imported when first asked for: exit codes alone need no HTTP."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from coordinator.client import http  # noqa: PLC0415
+    from coordinator.client import awaiting, blocking  # noqa: PLC0415
 
-    return getattr(http, name)
+    return awaiting.AsyncFarmhandClient if name == "AsyncFarmhandClient" else blocking.FarmhandClient

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from coordinator.client import calls
-from coordinator.client.calls import Call
+from coordinator.client.calls.call import Call
+from coordinator.client.calls.jobs import log
 from coordinator.client.errors import FarmhandError
 from schemas.views import LogPart
 
@@ -45,7 +45,7 @@ class Follower:
     def call(self) -> Call[LogPart]:
         """What to ask next."""
         settled = self._empty < _EMPTY_PARTS
-        return calls.log(self._task, attempt=self._attempt, after=self._last, settled=settled)
+        return log(self._task, attempt=self._attempt, after=self._last, settled=settled)
 
     def took(self, part: LogPart) -> LogPart:
         """Note the answer; `done` when no more will come."""

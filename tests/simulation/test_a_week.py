@@ -20,7 +20,8 @@ from schemas.job import JobSpec
 from schemas.task import AssignedAttempt, Outcome
 from schemas.template import ScheduleSpec
 from schemas.worker import RequestedState
-from tests.simulation.world import Deed, Machine, World, a_world
+from tests.simulation.machine import Deed, Machine
+from tests.simulation.world import World, a_world
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -7,7 +7,8 @@ from coordinator.domain.idle import IdleAction, IdlePolicy
 from coordinator.operations.requests import RequestWorkerState, SetIdlePolicy, SetSleepSchedule, SubmitJob
 from schemas.job import JobSpec
 from schemas.worker import RequestedState
-from tests.simulation.world import Deed, World, a_world
+from tests.simulation.machine import Deed
+from tests.simulation.world import World, a_world
 
 FRIDAY = datetime(2026, 3, 27, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from coordinator.operations.requests import SubmitJob
 from schemas.job import JobSpec
 from schemas.task import AssignedAttempt
-from tests.simulation.world import Deed, a_world
+from tests.simulation.machine import Deed
+from tests.simulation.world import a_world
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
