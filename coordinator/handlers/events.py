@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from coordinator.handlers.identity import Identities
 from coordinator.operations.inbox import Item
-from coordinator.operations.ledger import Parking
 from coordinator.operations.ports import Courier, Delivery
+from coordinator.operations.records import Parking
 from coordinator.operations.requests import RefusedError, SubmitJob, Submitted, UnavailableError
 from schemas.base import UndecodableError, decode
 from schemas.envelope import FromSubmitter, SubmitReply

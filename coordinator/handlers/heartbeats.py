@@ -9,9 +9,9 @@ from coordinator.domain.worker import Connection, Duty, Worker, is_outstanding
 from coordinator.handlers.events import parked
 from coordinator.handlers.identity import Identities
 from coordinator.operations.inbox import Inbox, Item
-from coordinator.operations.ledger import Key
 from coordinator.operations.ports import Courier, Delivery
 from coordinator.operations.store import Beat
+from coordinator.operations.wanted import Key
 from coordinator.operations.workers import is_current, runs
 from schemas.base import UndecodableError
 from schemas.envelope import FromWorker

@@ -9,8 +9,10 @@ from uuid import UUID
 
 from coordinator.domain.access import Token, digest_of, gateway_prefix_of, prefix_of
 from coordinator.operations.foreign import Portrait, enrol
-from coordinator.operations.ledger import Ledger, NewToken, Wanted
+from coordinator.operations.ledger import Ledger
+from coordinator.operations.records import NewToken
 from coordinator.operations.requests import Changed, ConflictError, InvalidError, NotFoundError, Request
+from coordinator.operations.wanted import Wanted
 from schemas.roles import Role
 
 #: Names in the history that are no token's.

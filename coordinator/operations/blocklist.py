@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from coordinator.domain.blocklist import Mark, MarkKey, is_stranded, to_be_blocked
 from coordinator.domain.matching import Group, TaskClass
-from coordinator.operations.ledger import Entry, Ledger
+from coordinator.operations.ledger import Ledger
+from coordinator.operations.records import Entry
 from coordinator.operations.requests import Changed, ConflictError, NotFoundError, UnblockWorkers
 from coordinator.operations.store import Transaction
 

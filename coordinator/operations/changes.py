@@ -7,8 +7,9 @@ requirements from then on. What runs goes on as it was given.
 from dataclasses import dataclass, replace
 
 from coordinator.domain.job import JOB_FINISHED, Job
-from coordinator.operations.ledger import Ledger, Wanted
+from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Changed, ConflictError, InvalidError, NotFoundError, Request
+from coordinator.operations.wanted import Wanted
 
 #: As many tags or labels may a task require (as in a job file).
 MOST_TAGS = 32

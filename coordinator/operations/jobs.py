@@ -18,7 +18,8 @@ from coordinator.domain.task import FINISHED, Task, TaskState
 from coordinator.domain.template import element_name, fill_text
 from coordinator.domain.times import Times, fault, first_state, instant, missed
 from coordinator.operations import tasks
-from coordinator.operations.ledger import Dependent, GroupRow, Ledger
+from coordinator.operations.ledger import Ledger
+from coordinator.operations.records import Dependent, GroupRow
 from coordinator.operations.requests import (
     CancelJob,
     Changed,

@@ -6,185 +6,40 @@ dirty, one statement per table.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from datetime import datetime
+from typing import Any, Final
 
 from coordinator.domain import attempt as attempts
 from coordinator.domain import task as tasks
 from coordinator.domain.access import Token
 from coordinator.domain.attempt import Attempt, AttemptEvent, AttemptState, Ending
 from coordinator.domain.blocklist import Mark, MarkKey
-from coordinator.domain.idle import IdlePolicy, IdleRow
 from coordinator.domain.job import JOB_FINISHED, Job, state_of
 from coordinator.domain.outcome import Refused
 from coordinator.domain.task import Task, TaskEvent, TaskState
-from coordinator.domain.times import Times
 from coordinator.domain.worker import Worker
 from coordinator.operations.guarding import Guarding
 from coordinator.operations.leasing import Leases
-from coordinator.operations.ports import Delivery
+from coordinator.operations.outgoing import Outgoing
+from coordinator.operations.records import (
+    Accusation,
+    Dependent,
+    Entry,
+    GroupRow,
+    NewToken,
+    ParkedMessage,
+    Parking,
+    Tended,
+    Watch,
+)
 from coordinator.operations.recurring import Recurring
-from coordinator.operations.recurring import Wanted as RecurringWanted
 from coordinator.operations.ruling import Ruling
 from coordinator.operations.signs import Foreign
-from schemas.task import OutputFile, Verdict
-
-Key = tuple[int, int]
-
-
-class Dependent(NamedTuple):
-    """A task that waits for another: until it is accepted, or until its outputs are promoted."""
-
-    task_id: int
-    promoted: bool
-
-
-@dataclass
-class Wanted:
-    """What a batch of events needs to see. Each event adds its own; storage loads all of it at once."""
-
-    workers: set[str] = field(default_factory=set)
-    #: Workers with every attempt that they hold.
-    holders: set[str] = field(default_factory=set)
-    #: Tasks with their live attempt, group and job.
-    tasks: set[int] = field(default_factory=set)
-    #: Attempts that are not live any more and are named all the same.
-    attempts: set[Key] = field(default_factory=set)
-    #: Tasks of which the dependents are needed.
-    dependents_of: set[int] = field(default_factory=set)
-    jobs: set[int] = field(default_factory=set)
-    #: Idempotency keys of submissions, and whether the kinds known to the farm are needed.
-    keys: set[str] = field(default_factory=set)
-    kinds: bool = False
-    #: Job -> the states of which a slice of tasks is needed.
-    slices: dict[int, frozenset[TaskState]] = field(default_factory=dict)
-    #: Jobs of which the next slice of tasks is to be made.
-    growing: set[int] = field(default_factory=set)
-    due: bool = False
-    overdue: bool = False
-    undelivered: bool = False
-    #: Seconds of silence from which on workers are needed; suspects always are, and so are the guards.
-    silent_s: float | None = None
-    guards: bool = False
-    parked: set[int] = field(default_factory=set)
-    duties: set[str] = field(default_factory=set)
-    #: Names of API tokens that are not revoked.
-    tokens: set[str] = field(default_factory=set)
-    recurring: RecurringWanted = field(default_factory=RecurringWanted)
-    #: Jobs of which the blocklists are needed.
-    marks_of: set[int] = field(default_factory=set)
-    #: Workers with a schedule or a deadline that is due, those that may be idle, those gone for so long.
-    tending: bool = False
-    idle: bool = False
-    gone_for: timedelta | None = None
-    rules: bool = False
-    #: Workers behind gateways of which the signs of life are needed.
-    foreign: set[str] = field(default_factory=set)
-
-
-class Accusation(NamedTuple):
-    """A task of this class was failed by this worker and nobody else (`delta` 1), or by somebody else too (-1)."""
-
-    job_id: int
-    class_id: int
-    worker_id: str
-    delta: int
-
-
-class Watched(NamedTuple):
-    """An attempt that may have had its time, and its last sign."""
-
-    task: int
-    attempt: int
-    times: Times
-    started_at: datetime
-    heard_at: datetime
-
-
-class Expired(NamedTuple):
-    """A spec whose deadline has passed: tasks of it that are not finished, and from which task on to look for more."""
-
-    spec: int
-    deadline: datetime
-    tasks: list[int]
-    next: int | None
-
-
-@dataclass
-class Watch:
-    """Limits of time: attempts that may have had theirs, deadlines that have passed; and what is written of them:
-    deadlines that were applied, watched attempts that gave a sign, and when to look at others again."""
-
-    overdue: list[Watched] = field(default_factory=list)
-    expired: list[Expired] = field(default_factory=list)
-    applied: list[Expired] = field(default_factory=list)
-    signs: set[Key] = field(default_factory=set)
-    looks: dict[Key, datetime] = field(default_factory=dict)
-
-
-class Entry(NamedTuple):
-    """A row of history."""
-
-    event: str
-    job_id: int | None
-    task_id: int | None
-    attempt: int | None
-    worker_id: str | None
-    actor: str | None
-    detail: dict[str, Any] | None
-
-
-class Parking(NamedTuple):
-    """A message that is put aside, and why."""
-
-    delivery: Delivery
-    reason: str
-    field: str
-    detail: str
-
-
-class ParkedMessage(NamedTuple):
-    """A row of parked messages."""
-
-    id: int
-    state: str
-    delivery: Delivery
-
-
-class NewToken(NamedTuple):
-    """An API token to be kept, and who made it (and revoked it at once)."""
-
-    token: Token
-    created_by: str
-    revoked_by: str | None = None
-
-
-@dataclass(slots=True)
-class GroupRow:
-    """How many of a group's tasks are ready, and how many of their attempts have not ended."""
-
-    id: int
-    job_id: int
-    class_id: int
-    ready: int
-    held: int = 0
-
+from coordinator.operations.wanted import Key
+from schemas.task import OutputFile
 
 #: A task in these states may have a time before which it must not start.
 _TIMED: Final = (TaskState.SCHEDULED, TaskState.BLOCKED, TaskState.PAUSED)
-
-
-@dataclass(slots=True)
-class Tended:
-    """Workers about which something is due by time; those that are removed, and the policy that the farm is given."""
-
-    due: list[str] = field(default_factory=list)
-    idle: dict[str, IdleRow] = field(default_factory=dict)
-    gone: list[str] = field(default_factory=list)
-    removed: set[str] = field(default_factory=set)
-    idle_default: IdlePolicy | None = None
 
 
 class Ledger:
@@ -435,26 +290,3 @@ class Ledger:
             job.state = state
             job.finished_at = self.now if state in JOB_FINISHED else None
             self.note_job(f"job.{state}", job_id)
-
-
-@dataclass
-class Outgoing:
-    """What is to be sent when the transaction has committed; all of it can be told again from the rows."""
-
-    verdicts: defaultdict[str, list[tuple[int, int, Verdict]]] = field(default_factory=lambda: defaultdict(list))
-    revocations: defaultdict[str, list[tuple[int, int, str]]] = field(default_factory=lambda: defaultdict(list))
-    assigned: defaultdict[str, list[Attempt]] = field(default_factory=lambda: defaultdict(list))
-    welcomes: dict[str, list[Key]] = field(default_factory=dict)
-    resets: dict[str, str] = field(default_factory=dict)
-    requests: set[str] = field(default_factory=set)
-
-    def workers(self) -> Iterable[str]:
-        """Whom there is something to tell."""
-        return {*self.verdicts, *self.revocations, *self.assigned, *self.welcomes, *self.resets, *self.requests}
-
-    def forget(self, workers: Iterable[str]) -> None:
-        """Tell them nothing."""
-        for name in list(workers):
-            for some in (self.verdicts, self.revocations, self.assigned, self.welcomes, self.resets):
-                some.pop(name, None)
-            self.requests.discard(name)

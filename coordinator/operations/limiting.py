@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from coordinator.domain.budget import Key, Scope
-from coordinator.operations.ledger import Ledger, Wanted
+from coordinator.operations.ledger import Ledger
 from coordinator.operations.pausing import unfinished
 from coordinator.operations.requests import Changed, ConflictError, NotFoundError, Request
+from coordinator.operations.wanted import Wanted
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import Any, Final
 from coordinator.domain.budget import Hold, Scope
 from coordinator.domain.job import JOB_FINISHED, Job
 from coordinator.domain.task import HELD, TRANSITIONS, Task, TaskEvent, TaskState
-from coordinator.operations.ledger import Ledger, Wanted
+from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Changed, ConflictError, NotFoundError, Request
+from coordinator.operations.wanted import Wanted
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import cast
 
 from coordinator.operations.inbox import Inbox, Item
-from coordinator.operations.ledger import Parking
 from coordinator.operations.ports import Delivery
+from coordinator.operations.records import Parking
 from coordinator.operations.requests import (
     Answer,
     Changed,

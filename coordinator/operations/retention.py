@@ -7,8 +7,9 @@ is superseded. What is left to remove is removed beside the writer, in slices.
 from dataclasses import dataclass
 
 from coordinator.domain.retention import may_archive
-from coordinator.operations.ledger import Ledger, Wanted
+from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Changed, ConflictError, NotFoundError, Request
+from coordinator.operations.wanted import Wanted
 
 DUTY = "retention"
 

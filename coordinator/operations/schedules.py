@@ -12,7 +12,7 @@ from typing import Any
 from coordinator.domain.schedule import Missed, Overlap, due, next_after
 from coordinator.operations import jobs, templates
 from coordinator.operations.jobs import Draft
-from coordinator.operations.ledger import Ledger, Wanted
+from coordinator.operations.ledger import Ledger
 from coordinator.operations.recurring import Run, Schedule
 from coordinator.operations.requests import (
     Changed,
@@ -23,6 +23,7 @@ from coordinator.operations.requests import (
     Request,
     SubmitJob,
 )
+from coordinator.operations.wanted import Wanted
 from schemas.job import JobSpec
 from schemas.template import ScheduleSpec
 

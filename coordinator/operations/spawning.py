@@ -9,7 +9,8 @@ from coordinator.domain.matching import TaskClass
 from coordinator.domain.spawning import refusal
 from coordinator.domain.task import Task, TaskEvent, TaskState
 from coordinator.operations.jobs import Grown, Need, SpecRow, check_known, check_promotions, class_of
-from coordinator.operations.ledger import Dependent, Ledger
+from coordinator.operations.ledger import Ledger
+from coordinator.operations.records import Dependent
 from coordinator.operations.recurring import Place, Spawner
 from coordinator.operations.requests import InvalidError, UnplaceableError
 from schemas.envelope import FromWorker

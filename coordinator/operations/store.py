@@ -13,7 +13,8 @@ from coordinator.domain.limits import Held
 from coordinator.domain.matching import Candidate, Group, TaskClass
 from coordinator.domain.worker import Worker
 from coordinator.operations.jobs import Draft, Growing, Grown
-from coordinator.operations.ledger import Ledger, Wanted
+from coordinator.operations.ledger import Ledger
+from coordinator.operations.wanted import Wanted
 
 
 class StoreUnavailableError(Exception):

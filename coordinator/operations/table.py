@@ -27,7 +27,8 @@ from coordinator.operations import (
     workers,
 )
 from coordinator.operations.access import CreateToken, RevokeToken
-from coordinator.operations.ledger import Ledger, ParkedMessage, Parking, Wanted
+from coordinator.operations.ledger import Ledger
+from coordinator.operations.records import ParkedMessage, Parking
 from coordinator.operations.requests import (
     CancelJob,
     CancelTasks,
@@ -49,6 +50,7 @@ from coordinator.operations.requests import (
     ThawZone,
     UnblockWorkers,
 )
+from coordinator.operations.wanted import Wanted
 from schemas.envelope import FromWorker
 from schemas.spawn import TaskSpawn
 from schemas.task import (

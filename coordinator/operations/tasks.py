@@ -14,7 +14,8 @@ from coordinator.domain.retry import RetryClass
 from coordinator.domain.task import FINISHED, HELD, Task, TaskEvent, TaskState
 from coordinator.domain.times import Overdue, missed
 from coordinator.operations import late
-from coordinator.operations.ledger import Accusation, Ledger
+from coordinator.operations.ledger import Ledger
+from coordinator.operations.records import Accusation
 from coordinator.operations.requests import CancelTasks, Changed, ConflictError, NotFoundError, RequeueTasks
 from schemas.envelope import FromWorker
 from schemas.spawn import mark_of

@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from coordinator.domain.template import Parameter, ParameterError, ParameterType, bind, fill_parameters, places
-from coordinator.operations.ledger import Ledger, Wanted
+from coordinator.operations.ledger import Ledger
 from coordinator.operations.recurring import Template
 from coordinator.operations.requests import Changed, ConflictError, InvalidError, NotFoundError, Request
+from coordinator.operations.wanted import Wanted
 from schemas.base import UndecodableError, refuse_unstorable, undecodable
 from schemas.job import JobSpec
 from schemas.template import TemplateSpec

@@ -20,12 +20,14 @@ from coordinator.operations import assignment, blocklist, foreign, health, jobs
 from coordinator.operations.inbox import Inbox, Item
 from coordinator.operations.jobs import Draft
 from coordinator.operations.judging import Silence
-from coordinator.operations.ledger import Ledger, Parking, Wanted
+from coordinator.operations.ledger import Ledger
 from coordinator.operations.letters import Letter, compose
 from coordinator.operations.ports import Courier, Delivery
+from coordinator.operations.records import Parking
 from coordinator.operations.requests import ConflictError, RefusedError, Submitted, UnavailableError
 from coordinator.operations.store import BadBatchError, Store, StoreUnavailableError, Transaction
 from coordinator.operations.table import OPERATIONS, CancelMore, GrowJob
+from coordinator.operations.wanted import Wanted
 
 log = structlog.get_logger(__name__)
 

@@ -9,8 +9,8 @@ import asyncpg
 from coordinator.domain.attempt import Attempt
 from coordinator.domain.lease import margin_s
 from coordinator.domain.worker import Worker
-from coordinator.operations.ledger import Key
 from coordinator.operations.store import Beat, Heard, LogChunk
+from coordinator.operations.wanted import Key
 from coordinator.storage import rows
 from coordinator.storage.pool import ACQUIRE_TIMEOUT_S, translate
 from coordinator.storage.queries import load

@@ -11,7 +11,8 @@ from typing import Final
 from coordinator.domain.access import digest_of
 from coordinator.operations import access
 from coordinator.operations.access import CreateToken, Minted, RevokeToken
-from coordinator.operations.ledger import Ledger, Wanted
+from coordinator.operations.ledger import Ledger
+from coordinator.operations.wanted import Wanted
 from coordinator.storage.pool import open_pool
 from coordinator.storage.store import PostgresStore
 from coordinator.storage.tokens import SQL

@@ -9,7 +9,8 @@ from coordinator.domain.matching import TaskClass
 from coordinator.domain.schedule import Missed, Overlap
 from coordinator.domain.spawning import MOST_OF_ONE
 from coordinator.operations.jobs import fingerprint
-from coordinator.operations.ledger import GroupRow, Ledger
+from coordinator.operations.ledger import Ledger
+from coordinator.operations.records import GroupRow
 from coordinator.operations.recurring import Place, Recurring, Schedule, Spawner, Template, Ties, Wanted
 from coordinator.operations.schedules import keys_due
 from coordinator.operations.spawning import requirements

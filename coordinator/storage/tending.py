@@ -3,7 +3,8 @@
 import asyncpg
 
 from coordinator.domain.idle import IdleAction, IdlePolicy, IdleRow
-from coordinator.operations.ledger import Ledger, Wanted
+from coordinator.operations.ledger import Ledger
+from coordinator.operations.wanted import Wanted
 from coordinator.storage.queries import load
 
 WORKERS = load("workers")

@@ -19,10 +19,12 @@ from coordinator.domain.template import element_name, fill, fill_text
 from coordinator.domain.times import Times
 from coordinator.domain.worker import Worker
 from coordinator.operations.jobs import SLICE, Draft, Growing, Grown
-from coordinator.operations.ledger import Dependent, Expired, GroupRow, Ledger, ParkedMessage, Wanted, Watched
+from coordinator.operations.ledger import Ledger
 from coordinator.operations.ports import Delivery
+from coordinator.operations.records import Dependent, Expired, GroupRow, ParkedMessage, Watched
 from coordinator.operations.signs import Signs
 from coordinator.operations.store import Order
+from coordinator.operations.wanted import Wanted
 from coordinator.storage import blocking, evidence, growing, guarding, recurring, rows, saving, tending, tokens
 from coordinator.storage.queries import load
 

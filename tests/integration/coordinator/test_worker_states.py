@@ -9,7 +9,7 @@ import pytest
 
 from coordinator.domain.idle import IdleAction, IdlePolicy
 from coordinator.operations import states
-from coordinator.operations.ledger import Ledger, Wanted
+from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import (
     Changed,
     ConflictError,
@@ -22,6 +22,7 @@ from coordinator.operations.requests import (
 )
 from coordinator.operations.table import OPERATIONS, Operation
 from coordinator.operations.tending import RemoveGone, TendIdle
+from coordinator.operations.wanted import Wanted
 from schemas.task import Held, Phase
 from schemas.worker import Duty, RequestedState, WorkerOffline, WorkerStateChanged
 from tests.support.farm import Farm
