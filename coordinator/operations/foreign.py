@@ -19,7 +19,7 @@ from coordinator.domain.attempt import Attempt, AttemptState
 from coordinator.domain.liveness import turn
 from coordinator.domain.protocol import NATIVE, Work, protocol_of
 from coordinator.domain.worker import PRESENT, Asked, Connection, Duty, Worker, WorkerEvent, takes_work
-from coordinator.operations import states, tasks
+from coordinator.operations import reports, states, tasks
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Changed, ConflictError, NotFoundError, Request
 from coordinator.operations.signs import Handed, Signs
@@ -395,7 +395,7 @@ async def hand_out(tx: Transaction, ledger: Ledger) -> None:
     orders = await tx.orders(attempts) if attempts else []
     for attempt, order in zip(attempts, orders, strict=True):
         again = attempt.state is AttemptState.RUNNING
-        tasks.begin(ledger, attempt)
+        reports.begin(ledger, attempt)
         asked[attempt.worker_id].append(_handed(ledger, attempt, order, again=again))
 
 

@@ -1,5 +1,7 @@
-"""The small rows that a ledger holds beside those of the domain: what was loaded for one sort of event, and what is
-written once."""
+"""The small rows that a ledger holds beside those of the domain.
+
+What was loaded for one sort of event, and what is written once.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from coordinator.domain.schedule import Missed, Overlap, due, next_after
-from coordinator.operations import jobs, templates
-from coordinator.operations.jobs import Draft
+from coordinator.operations import submission, templates
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.recurring import Run, Schedule
 from coordinator.operations.requests import (
@@ -23,6 +22,7 @@ from coordinator.operations.requests import (
     Request,
     SubmitJob,
 )
+from coordinator.operations.submission import Draft
 from coordinator.operations.wanted import Wanted
 from schemas.job import JobSpec
 from schemas.template import ScheduleSpec
@@ -287,4 +287,4 @@ def _draft(ledger: Ledger, one: Schedule, instant: datetime, key: str, actor: st
         spec = JobSpec.model_validate({**(one.job or {}), "key": key})
     if not spec.submitter:
         spec = spec.model_copy(update={"submitter": one.created_by})
-    return jobs.draft(ledger, SubmitJob(spec, actor, origin))
+    return submission.draft(ledger, SubmitJob(spec, actor, origin))

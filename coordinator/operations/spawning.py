@@ -8,11 +8,12 @@ from coordinator.domain.attempt import AttemptEvent
 from coordinator.domain.matching import TaskClass
 from coordinator.domain.spawning import refusal
 from coordinator.domain.task import Task, TaskEvent, TaskState
-from coordinator.operations.jobs import Grown, Need, SpecRow, check_known, check_promotions, class_of
+from coordinator.operations.jobs import Grown
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.records import Dependent
 from coordinator.operations.recurring import Place, Spawner
 from coordinator.operations.requests import InvalidError, UnplaceableError
+from coordinator.operations.submission import Need, SpecRow, check_known, check_promotions, class_of
 from schemas.envelope import FromWorker
 from schemas.job import TaskSpec
 from schemas.spawn import TaskSpawn

@@ -12,8 +12,9 @@ from coordinator.domain.health import Evidence
 from coordinator.domain.limits import Held
 from coordinator.domain.matching import Candidate, Group, TaskClass
 from coordinator.domain.worker import Worker
-from coordinator.operations.jobs import Draft, Growing, Grown
+from coordinator.operations.jobs import Growing, Grown
 from coordinator.operations.ledger import Ledger
+from coordinator.operations.submission import Draft
 from coordinator.operations.wanted import Wanted
 
 

@@ -17,7 +17,7 @@ from coordinator.domain.worker import (
     is_outstanding,
     is_own,
 )
-from coordinator.operations import late, states, tasks
+from coordinator.operations import late, reports, states, tasks
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Changed, ConflictError, InvalidError, LabelWorker
 from schemas.envelope import FromWorker
@@ -124,7 +124,7 @@ def _answer_holds(ledger: Ledger, worker: Worker, event: WorkerOnline) -> list[t
         if row is not None and row.worker_id == worker.id and row.live:
             keep.append((held.task, held.attempt))
             if held.phase is Phase.RUNNING:
-                tasks.begin(ledger, row)
+                reports.begin(ledger, row)
         elif held.phase is Phase.FINISHED:
             _answer(ledger, worker.id, held.task, held.attempt, held.outcome)
     return keep
@@ -135,7 +135,7 @@ def _answer(ledger: Ledger, worker: str, task: int, attempt: int, outcome: Outco
     said = outcome or Outcome.COMPLETED
     if row is not None and row.worker_id == worker and said is Outcome.COMPLETED and late.is_welcome(ledger, row):
         return
-    ledger.outgoing.verdicts[worker].append((task, attempt, tasks.verdict_of(row, worker, said)))
+    ledger.outgoing.verdicts[worker].append((task, attempt, reports.verdict_of(row, worker, said)))
 
 
 def offline(ledger: Ledger, message: FromWorker, event: WorkerOffline) -> None:
@@ -197,7 +197,7 @@ def beat(ledger: Ledger, message: FromWorker, event: WorkerHeartbeat) -> None:
                 tasks.lose(ledger, ledger.attempts[key], "the worker does not hold it any more")
             case Difference.BEGUN:
                 ledger.attempts[key].seen_seq = message.seq
-                tasks.begin(ledger, ledger.attempts[key])
+                reports.begin(ledger, ledger.attempts[key])
             case Difference.RECEIVED:
                 ledger.attempts[key].sent_at = ledger.now
                 ledger.dirty_attempts.add(key)

@@ -18,7 +18,6 @@ import structlog
 from coordinator.domain import liveness
 from coordinator.operations import assignment, blocklist, foreign, health, jobs
 from coordinator.operations.inbox import Inbox, Item
-from coordinator.operations.jobs import Draft
 from coordinator.operations.judging import Silence
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.letters import Letter, compose
@@ -26,6 +25,7 @@ from coordinator.operations.ports import Courier, Delivery
 from coordinator.operations.records import Parking
 from coordinator.operations.requests import ConflictError, RefusedError, Submitted, UnavailableError
 from coordinator.operations.store import BadBatchError, Store, StoreUnavailableError, Transaction
+from coordinator.operations.submission import Draft
 from coordinator.operations.table import OPERATIONS, CancelMore, GrowJob
 from coordinator.operations.wanted import Wanted
 

@@ -20,8 +20,9 @@ from coordinator.operations.assignment import assign
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.store import Transaction
 from coordinator.storage.migrate import migrate
+from coordinator.storage.orders import Caches
 from coordinator.storage.pool import prepare
-from coordinator.storage.transaction import LOAD, Caches, PostgresTransaction
+from coordinator.storage.transaction import LOAD, PostgresTransaction
 
 CLAIMED: Final = 20
 WARM_UP: Final = 10

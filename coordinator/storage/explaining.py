@@ -24,8 +24,9 @@ from coordinator.operations.assignment import assign, survey
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import NotFoundError
 from coordinator.storage import queries, rows, shown
+from coordinator.storage.orders import Caches
 from coordinator.storage.reading import Connection
-from coordinator.storage.transaction import LOAD, Caches, PostgresTransaction
+from coordinator.storage.transaction import LOAD, PostgresTransaction
 from schemas.views import JobWhy, NearView, ReasonView, StepView, TaskWhy, Waiting, WaitingTasks
 
 WHY: Final = queries.load("why")

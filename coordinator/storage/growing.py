@@ -7,9 +7,10 @@ import asyncpg
 from coordinator.domain.job import Job, JobState
 from coordinator.domain.matching import TaskClass
 from coordinator.domain.times import Times
-from coordinator.operations.jobs import SLICE, Draft, Growing, Grown, Need, SpecRow, adopt, fingerprint, policy_of
+from coordinator.operations.jobs import SLICE, Growing, Grown, adopt
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.records import GroupRow
+from coordinator.operations.submission import Draft, Need, SpecRow, fingerprint, policy_of
 from coordinator.storage import rows
 from coordinator.storage.queries import load
 from coordinator.storage.saving import as_json

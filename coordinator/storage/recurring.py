@@ -8,12 +8,12 @@ import asyncpg
 from coordinator.domain.matching import TaskClass
 from coordinator.domain.schedule import Missed, Overlap
 from coordinator.domain.spawning import MOST_OF_ONE
-from coordinator.operations.jobs import fingerprint
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.records import GroupRow
 from coordinator.operations.recurring import Place, Recurring, Schedule, Spawner, Template, Ties, Wanted
 from coordinator.operations.schedules import keys_due
 from coordinator.operations.spawning import requirements
+from coordinator.operations.submission import fingerprint
 from coordinator.storage import rows
 from coordinator.storage.growing import class_ids, insert_tasks, spec_columns
 from coordinator.storage.queries import load

@@ -7,8 +7,9 @@ from typing import Final, cast
 import asyncpg
 
 from coordinator.operations.ledger import Ledger
+from coordinator.storage.orders import Caches
 from coordinator.storage.pool import ACQUIRE_TIMEOUT_S, translate
-from coordinator.storage.transaction import LOAD, Caches, PostgresTransaction
+from coordinator.storage.transaction import LOAD, PostgresTransaction
 
 #: The farm's advisory lock.
 LOCK: Final = 0x6661726D

@@ -1,56 +1,36 @@
 """One transaction under the farm's lock: loads what a batch wants, writes what it changed."""
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
-from cachetools import LRUCache
 
 from coordinator.domain.attempt import Attempt
-from coordinator.domain.budget import NO_RULES, Rules
+from coordinator.domain.budget import Rules
 from coordinator.domain.health import Evidence
 from coordinator.domain.lease import Lease
 from coordinator.domain.limits import Held
 from coordinator.domain.matching import Candidate, Group, TaskClass
-from coordinator.domain.template import element_name, fill, fill_text
 from coordinator.domain.times import Times
 from coordinator.domain.worker import Worker
-from coordinator.operations.jobs import SLICE, Draft, Growing, Grown
+from coordinator.operations.jobs import SLICE, Growing, Grown
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.ports import Delivery
 from coordinator.operations.records import Dependent, Expired, GroupRow, ParkedMessage, Watched
 from coordinator.operations.signs import Signs
 from coordinator.operations.store import Order
+from coordinator.operations.submission import Draft
 from coordinator.operations.wanted import Wanted
 from coordinator.storage import blocking, evidence, growing, guarding, recurring, rows, saving, tending, tokens
+from coordinator.storage.orders import Caches, Spec, order_of
 from coordinator.storage.queries import load
 
 LOAD: Final = load("load")
 MOST_DUE: Final = 2000
 #: As many tasks of a spec are passed over in one go when its deadline is applied.
 MOST_PASSED: Final = 100_000
-
-
-class Spec:
-    """A row of specs, and the part of it that a worker is told, encoded once for all elements."""
-
-    def __init__(self, row: asyncpg.Record) -> None:
-        self.row = row
-        self.told = {key: value for key, value in row["body"].items() if key != "has_places"}
-        self.encoded = _inside(self.told)
-
-
-class Caches:
-    """What never changes once it is written: classes and specs, by number; and the rules, which have a version."""
-
-    def __init__(self) -> None:
-        self.classes: dict[int, TaskClass] = {}
-        self.specs: LRUCache[int, Spec] = LRUCache(maxsize=4096)
-        #: What operators have set, and which version of it.
-        self.rules: tuple[int, Rules] = (0, NO_RULES)
 
 
 class PostgresTransaction:
@@ -349,7 +329,7 @@ class PostgresTransaction:
             for number in missing:
                 specs[number] = found[number]
         accepted = await self._accepted([need for spec in found.values() for need in spec.row["after"]])
-        return [_order(tasks[one.task_id].job_id, found[tasks[one.task_id].spec_id], one.task_id, accepted)
+        return [order_of(tasks[one.task_id].job_id, found[tasks[one.task_id].spec_id], one.task_id, accepted)
                 for one in attempts]  # fmt: skip
 
     async def _accepted(self, needs: Sequence[Mapping[str, Any]]) -> dict[int, int]:
@@ -377,41 +357,6 @@ class PostgresTransaction:
 
     async def _fetch(self, name: str, *arguments: Any) -> list[asyncpg.Record]:
         return await self._connection.fetch(LOAD[name], *arguments)
-
-
-def _filled(told: Mapping[str, Any], index: int, value: Any) -> dict[str, Any]:
-    """What an element is told: parameters keep the types of their values, a variable and a path are texts."""
-    promote = told["promote"]
-    return {
-        **told,
-        "commands": fill(told["commands"], index, value),
-        "environment": {
-            key: fill_text(text, index, value) if isinstance(text, str) else text
-            for key, text in told["environment"].items()
-        },
-        "promote": None if promote is None else fill_text(promote, index, value),
-    }
-
-
-def _inside(thing: Mapping[str, Any]) -> str:
-    """*thing* as JSON, without its braces."""
-    return json.dumps(thing, separators=(",", ":"))[1:-1]
-
-
-def _order(job_id: int, spec: Spec, task: int, accepted: Mapping[int, int]) -> Order:
-    """One attempt's order, with the places of its array element filled."""
-    row, name, body = spec.row, spec.row["name"], spec.encoded
-    if row["is_array"]:
-        index = task - row["first_task"]
-        value = row["array_values"][index] if row["array_values"] is not None else index
-        name = element_name(name, index, value)
-        if row["body"]["has_places"]:
-            body = _inside(_filled(spec.told, index, value))
-    inputs = [
-        (need["name"], need["first"], [accepted[n] for n in range(need["first"], need["first"] + need["count"])])
-        for need in row["after"]
-    ]
-    return Order(job_id, name, body, inputs)
 
 
 def _parked(row: asyncpg.Record) -> ParkedMessage:

@@ -15,9 +15,9 @@ from coordinator.domain import health
 from coordinator.operations.requests import NotFoundError
 from coordinator.storage import capacity, evidence, explaining, queries, shown
 from coordinator.storage.explaining import Recent, Snapshot
+from coordinator.storage.orders import Caches
 from coordinator.storage.reading import Pool
 from coordinator.storage.standing import Standing
-from coordinator.storage.transaction import Caches
 from schemas.base import MAX_INT
 from schemas.views import (
     AttemptView,

@@ -10,7 +10,7 @@ from coordinator.client import AsyncFarmhandClient, FarmhandError
 from coordinator.domain.worker import takes_work
 from coordinator.storage import rows as rows_of
 from coordinator.storage.explaining import WHY, Snapshot
-from coordinator.storage.transaction import Caches
+from coordinator.storage.orders import Caches
 from tests.integration.api.rows import Rows
 
 
