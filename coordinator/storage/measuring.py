@@ -1,9 +1,9 @@
 """What the samples of a stretch say: each metric's values of each worker, made into blocks."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import chain, groupby, zip_longest
+from itertools import chain, groupby, islice, zip_longest
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
@@ -37,6 +37,9 @@ _SHARES: Final = {"memory": ("memory_used", "memory_total"), "disk": ("disk_used
 
 _LARGEST: Final = 1e30
 
+#: split -> the most workers of a block: whoever asks for one of a large farm does not read them all.
+WIDEST: Final = {"farm": 1, "worker": 128, "variant": 16}
+
 #: A metric of a worker: its values, or those of each core or GPU.
 _Values: TypeAlias = tuple[str, Sequence[float], Sequence[Sequence[float]] | None]
 #: (metric, split) -> lines.
@@ -66,9 +69,14 @@ def farm_of(parts: Sequence[Figures]) -> list[tuple[Line, Figures]]:
     return [((FARM, None), Figures.together(parts))]
 
 
-def blocks_of(at: datetime, lines: Lines) -> list[tuple[str, str, Block]]:
-    """A block for each metric and split."""
-    return [(metric, split, Block.of(at, some)) for (metric, split), some in lines.items()]
+def blocks_of(
+    at: datetime, lines: Mapping[tuple[str, str], Iterable[tuple[Line, Figures]]]
+) -> Iterator[tuple[str, str, Block]]:
+    """The blocks of each metric and split; a worker's lines, which lie together, stay together."""
+    for (metric, split), some in lines.items():
+        by_worker = (list(own) for _, own in groupby(some, key=lambda line: line[0][0]))
+        while part := list(islice(by_worker, WIDEST[split])):
+            yield metric, split, Block.of(at, chain.from_iterable(part))
 
 
 def _values(columns: Mapping[str, Sequence[Any]]) -> Iterator[_Values]:

@@ -2,10 +2,8 @@
 
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
-
-import asyncpg
 
 from coordinator.domain.figures import Block
 
@@ -18,7 +16,7 @@ def row_of(level: str, metric: str, split: str, block: Block) -> tuple[Any, ...]
     return level, metric, split, block.at, block.workers[0], block.workers[-1], *block[1:7], keys, ends
 
 
-def block_of(row: asyncpg.Record) -> Block:
+def block_of(row: Iterable[Any]) -> Block:
     """A row of `figures`, with its sketches when they were fetched."""
     at, workers, variants, counts, lows, highs, totals, keys, ends = row
     if keys is None:

@@ -7,10 +7,9 @@ event loop, because for lists of this kind Python is several times cheaper than 
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain, groupby, islice
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -18,15 +17,15 @@ from asyncpg.pool import PoolConnectionProxy
 
 from coordinator.domain.figures import Block, Figures, merged
 from coordinator.domain.statistics import GROUND, LEVELS
-from coordinator.storage.measuring import blocks_of, farm_of, lines_of
+from coordinator.storage.measuring import WIDEST, blocks_of, farm_of, lines_of
 from coordinator.storage.packing import block_of, row_of
 from coordinator.storage.pool import ACQUIRE_TIMEOUT_S, translate
 from coordinator.storage.queries import load
 
 _SQL: Final = load("statistics")
 _LOCK: Final = 0x6661726D73  # "farms"
-#: Workers in a row: a farm of thousands need not be read for one of them.
-_TOGETHER: Final = 128
+#: Workers whose samples are held at once.
+_TOGETHER: Final = WIDEST["worker"]
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
@@ -119,14 +118,9 @@ async def _roll_up(connection: Connection, level: str, below: str, start: dateti
 
 
 def _merged(metric: str, split: str, at: datetime, rows: Sequence[asyncpg.Record]) -> list[tuple[str, str, Block]]:
-    lines = merged(map(block_of, rows)).items()
-    by_worker = (list(some) for _, some in groupby(lines, key=lambda line: line[0][0]))
-    blocks = []
-    while some := list(islice(by_worker, _TOGETHER)):
-        blocks.append((metric, split, Block.of(at, chain.from_iterable(some))))
-    return blocks
+    return list(blocks_of(at, {(metric, split): merged(map(block_of, rows)).items()}))
 
 
-async def _put(connection: Connection, level: str, blocks: Sequence[tuple[str, str, Block]]) -> None:
+async def _put(connection: Connection, level: str, blocks: Iterable[tuple[str, str, Block]]) -> None:
     rows: list[tuple[Any, ...]] = [row_of(level, *one) for one in blocks]
     await connection.executemany(_SQL["put"], rows)
