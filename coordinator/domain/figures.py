@@ -86,14 +86,19 @@ class Block(NamedTuple):
         figures = zip(*columns, strict=False)
         return zip(self.names(), starmap(Figures, figures), strict=True)
 
-    def percentiles(self, share: float) -> list[float]:
-        """Of each line the value that *share* of its values do not exceed."""
-        ranks = {n: rank(share, n) for n in set(self.counts)}
-        wanted = map(add, accumulate(self.counts, initial=0), map(ranks.__getitem__, self.counts))
+    def percentiles(self, share: float, places: Sequence[int] | None = None) -> list[float]:
+        """Of each line (or those at *places*) the value that *share* of its values do not exceed."""
+        starts = list(accumulate(self.counts, initial=0))
+        if places is None:
+            places = range(len(self.counts))
+        counts = [self.counts[place] for place in places]
+        lows, highs = ([column[place] for place in places] for column in (self.lows, self.highs))
+        ranks = {n: rank(share, n) for n in set(counts)}
+        wanted = map(add, map(starts.__getitem__, places), map(ranks.__getitem__, counts))
         keys = map(self.keys.__getitem__, map(bisect_left, repeat(self.ends), wanted))
         values = keys if self.exact else map(_MIDDLES.__getitem__, keys)
         # A bucket may reach beyond what was ever measured.
-        return list(map(min, map(max, values, self.lows), self.highs))
+        return list(map(min, map(max, values, lows), highs))
 
 
 class _Middles(dict[float, float]):
@@ -161,9 +166,9 @@ def courses(
             runs.setdefault(tuple(block.names()), []).append(block._replace(at=at))
     parts: dict[Line, list[_Columns]] = {}
     for names, run in runs.items():
-        for line, columns in zip(names, _turned(run, shares), strict=True):
-            if only is None or together or line[0] in only:
-                parts.setdefault(line, []).append(columns)
+        places = [place for place, line in enumerate(names) if only is None or together or line[0] in only]
+        for place, columns in zip(places, _turned(run, shares, places), strict=False):
+            parts.setdefault(names[place], []).append(columns)
     return {line: _course(parts[line]) for line in sorted(parts, key=by_name)}
 
 
@@ -173,17 +178,19 @@ def _disjoint(blocks: Sequence[Block]) -> bool:
     return len(set(names)) == len(names)
 
 
-def _turned(run: Sequence[Block], shares: Sequence[float]) -> Iterator[_Columns]:
-    """Of each line of *run*, all blocks of which have the same: a column for each figure."""
-    at = [block.at for block in run]
-    figures: list[list[Sequence[float]]] = [
+def _turned(run: Sequence[Block], shares: Sequence[float], places: Sequence[int]) -> Iterator[_Columns]:
+    """Of the lines at *places* of *run*, all blocks of which have the same lines: a column for each figure."""
+    at = tuple(block.at for block in run)
+    means: list[Sequence[float]] = [list(map(truediv, block.totals, block.counts)) for block in run]
+    columns: list[list[Sequence[float]]] = [
         [block.counts for block in run],
         [block.lows for block in run],
         [block.highs for block in run],
-        [list(map(truediv, block.totals, block.counts)) for block in run],
+        means,
     ]
-    figures += ([block.percentiles(share) for block in run] for share in shares)
-    return zip(repeat(at), *(zip(*one, strict=True) for one in figures), strict=False)
+    figures = [list(zip(*column, strict=True)) for column in columns]
+    percentiles = (zip(*(block.percentiles(share, places) for block in run), strict=True) for share in shares)
+    return zip(repeat(at), *([column[place] for place in places] for column in figures), *percentiles, strict=False)
 
 
 def _course(parts: Sequence[_Columns]) -> Course:

@@ -24,6 +24,8 @@ from coordinator.storage.queries import load
 
 _SQL: Final = load("statistics")
 _LOCK: Final = 0x6661726D73  # "farms"
+#: Seconds that a statement may take.
+_LONGEST_S: Final = 60
 #: Workers whose samples are held at once.
 _TOGETHER: Final = WIDEST["worker"]
 
@@ -72,9 +74,12 @@ class Roller:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection, connection.transaction():
                 if not await connection.fetchval(_SQL["alone"], _LOCK):
                     return False
+                await connection.execute(_SQL["patience"])
                 ground = await connection.fetchval(_SQL["ground"], below)
                 if below is None:
-                    stretch = await connection.fetchrow(_SQL["stretch_of_samples"], level, period, ground)
+                    stretch = await connection.fetchrow(
+                        _SQL["stretch_of_samples"], level, period, ground, timeout=_LONGEST_S
+                    )
                 else:
                     stretch = await connection.fetchrow(_SQL["stretch"], level, period, ground, below)
                 if stretch is None:
@@ -98,7 +103,8 @@ async def _roll_samples(connection: Connection, level: str, start: datetime, sto
     worked = {row["worker_id"] for row in await connection.fetch(_SQL["worked"], start, stop)}
     farm: dict[str, list[Figures]] = defaultdict(list)
     for number in range(0, len(workers), _TOGETHER):
-        samples = await connection.fetch(_SQL["samples"], start, stop, workers[number : number + _TOGETHER])
+        some_workers = workers[number : number + _TOGETHER]
+        samples = await connection.fetch(_SQL["samples"], start, stop, some_workers, timeout=_LONGEST_S)
         lines = await asyncio.to_thread(lines_of, samples, worked)
         for (metric, split), some in lines.items():
             if split == "worker":

@@ -12,6 +12,12 @@ DELETE FROM figures_minutes_default WHERE at < farm_now() - make_interval(days =
 -- name: alone
 SELECT pg_try_advisory_xact_lock($1);
 
+-- name: patience
+-- A stretch may take longer than what others wait for, and the figures are worked out while the transaction is open: it
+-- holds nothing that anybody else needs.
+SET LOCAL statement_timeout = '60s';
+SET LOCAL idle_in_transaction_session_timeout = '60s';
+
 -- name: ground
 -- Until when what a level is made of is complete: samples that are a minute old ($1 is null), or level $1.
 SELECT CASE WHEN $1::text IS NULL THEN farm_now() - interval '1 minute'
