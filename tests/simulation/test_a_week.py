@@ -23,6 +23,8 @@ from schemas.worker import RequestedState
 from tests.simulation.machine import Deed, Machine
 from tests.simulation.world import World, a_world
 
+pytestmark = pytest.mark.timeout(600)
+
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

@@ -101,7 +101,9 @@ def test_it_ends_as_the_program_did(start: Start, code: str, status: int) -> Non
 
 
 def test_when_the_time_is_over_it_asks_first_and_says_so(start: Start) -> None:
-    one = start("import signal; print(1, flush=True); signal.pause()", 0.3)
+    one = start("import os, signal; print(os.getpid(), flush=True); signal.pause()")
+    one.pid()
+    one.until(0, LONG)
     assert one.code() == -signal.SIGTERM
     assert one.over()
 
