@@ -172,15 +172,32 @@ class Watch:
         while True:
             await self._wanted.wait()
             limits = {pid: most for pid, (most, _) in self._held.items()}
-            for pid, used in (await asyncio.to_thread(kill_excess, limits)).items():
-                if pid in self._held:
-                    most, on_excess = self._held[pid]
-                    on_excess(in_words(used, most))
+            for excess in await asyncio.to_thread(excesses, limits):
+                if excess.leader in self._held:
+                    most, on_excess = self._held[excess.leader]
+                    # Said before it is done: the end of a process may be noticed at once.
+                    on_excess(in_words(excess.used, most))
+                    excess.end()
             await asyncio.sleep(LOOK_S)
 
 
-def kill_excess(limits: dict[int, int]) -> dict[int, int]:
-    """Kill the sessions that take more than *limits* say (by leader, in bytes); what those took."""
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """A session that takes more than it may: so many bytes, and the processes to kill."""
+
+    leader: int
+    used: int
+    pids: tuple[int, ...]
+
+    def end(self) -> None:
+        """Kill them."""
+        for pid in self.pids:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def excesses(limits: dict[int, int]) -> list[Excess]:
+    """The sessions that take more than *limits* say (by leader, in bytes)."""
     taken: dict[int, list[tuple[int, int]]] = {leader: [] for leader in limits}
     processes = list(_processes())
     # What a supervisor has started leads a session of its own.
@@ -189,7 +206,7 @@ def kill_excess(limits: dict[int, int]) -> dict[int, int]:
     for pid, _, session, resident in processes:
         if session in leaders:
             taken[leaders[session]].append((pid, resident))
-    killed = {}
+    found = []
     for leader, members in taken.items():
         if sum(resident for _, resident in members) <= limits[leader]:
             continue
@@ -198,12 +215,8 @@ def kill_excess(limits: dict[int, int]) -> dict[int, int]:
         if used > limits[leader]:
             # A supervisor stays: it ends when nothing that it watches over is left.
             supervised = is_supervisor(psutil.Process(leader)) if psutil.pid_exists(leader) else False
-            for pid, _ in members:
-                if pid != leader or not supervised:
-                    with contextlib.suppress(OSError):
-                        os.kill(pid, signal.SIGKILL)
-            killed[leader] = used
-    return killed
+            found.append(Excess(leader, used, tuple(pid for pid, _ in members if pid != leader or not supervised)))
+    return found
 
 
 def _processes() -> Iterable[tuple[int, int, int, int]]:

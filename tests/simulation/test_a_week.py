@@ -23,6 +23,7 @@ from schemas.worker import RequestedState
 from tests.simulation.machine import Deed, Machine
 from tests.simulation.world import World, a_world
 
+# It waits for nothing, but it is long: on a machine that is busy with other things, minutes.
 pytestmark = pytest.mark.timeout(600)
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)

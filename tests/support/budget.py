@@ -11,7 +11,7 @@ import pytest
 
 #: Seconds on a machine with two cores, added up over the processes that run beside one another (three of them).
 BUDGETS_S: Final = {
-    "unit": 120,
+    "unit": 100,
     "contract": 20,
     "integration": 700,
     "simulation": 60,

@@ -69,10 +69,10 @@ async def start(amqp_url: str, tmp_path: Path) -> AsyncIterator[Callable[[str], 
 
 @asynccontextmanager
 async def at_work(
-    database_url: str, amqp_url: str, start: Callable[[str], AgentProcess], book: Book
+    database_url: str, amqp_url: str, start: Callable[[str], AgentProcess], book: Book, *, hurried: bool = True
 ) -> AsyncIterator[tuple[Farm, AgentProcess]]:
     """A farm of two agents, one of which runs the exclusive task."""
-    async with running(database_url, amqp_url, hurried=True) as farm:
+    async with running(database_url, amqp_url, hurried=hurried) as farm:
         agents = {name: start(name) for name in ("node-1", "node-2")}
         await farm.until("SELECT count(*) = 2 FROM workers WHERE connection = 'online'")
         await book.submit(farm)
@@ -117,9 +117,10 @@ async def test_a_task_that_is_stopped_together_with_its_agent_never_goes_on(
 async def test_a_coordinator_that_is_gone_for_less_than_a_lease_interrupts_nothing(
     database_url: str, amqp_url: str, start: Callable[[str], AgentProcess], book: Book
 ) -> None:
-    async with at_work(database_url, amqp_url, start, book):
+    # However slowly the next one starts.
+    async with at_work(database_url, amqp_url, start, book, hurried=False):
         pass
-    async with running(database_url, amqp_url, hurried=True) as farm:
+    async with running(database_url, amqp_url) as farm:
         before = (await farm.rows("SELECT until FROM leases"))[0][0]
         await farm.until("SELECT until > $1 FROM leases", before)
         await book.finish(farm, 1)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from schemas.task import Limits, Resources
 from worker_agent.cgroups import MIB, Cgroups
-from worker_agent.limits import Caps, Limiter, kill_excess, settle
+from worker_agent.limits import Caps, Limiter, excesses, settle
 
 limits = st.builds(
     Limits,
@@ -71,11 +71,13 @@ def family() -> Iterator[psutil.Process]:
 def test_the_memory_of_a_whole_session_counts_and_all_of_it_is_ended(family: psutil.Process) -> None:
     children = family.children(recursive=True)
     assert len(children) == 2
-    assert kill_excess({family.pid: 400 * MIB, os.getpid(): MIB}) == {}, "a limit is for the session of a leader"
+    assert excesses({family.pid: 400 * MIB, os.getpid(): MIB}) == [], "a limit is for the session of a leader"
     assert all(one.status() != psutil.STATUS_ZOMBIE for one in (family, *children))
-    killed = kill_excess({family.pid: 150 * MIB})
-    assert list(killed) == [family.pid]
-    assert 180 * MIB < killed[family.pid] < 260 * MIB
+    (excess,) = excesses({family.pid: 150 * MIB})
+    assert excess.leader == family.pid
+    assert 180 * MIB < excess.used < 260 * MIB
+    assert all(one.status() != psutil.STATUS_ZOMBIE for one in (family, *children)), "it is told before it is done"
+    excess.end()
     psutil.wait_procs(children, timeout=30)
     assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in children)
 
