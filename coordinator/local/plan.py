@@ -24,6 +24,7 @@ class Plan:
     need a token; the farm has one for its owner and one for its agents. `published` is where promoted outputs go, if
     not into the farm's directory. `settings` are further settings of the coordinators and `agent_settings` of the
     agents, as environment variables. `through` gives the way that a process (by name) takes to a service (by URL).
+    `apart`: each agent is in a zone of its own, so that the ends of some are no mass failure.
     """
 
     agents: int = 3
@@ -37,6 +38,7 @@ class Plan:
     drain_s: float = 0
     durable: bool = True
     closed: bool = False
+    apart: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
     agent_settings: Mapping[str, str] = field(default_factory=dict)
     through: Callable[[str, str], str] = lambda _name, url: url
@@ -96,6 +98,7 @@ def an_agent(name: str, plan: Plan, places: Places, slots: int, coordinator_url:
         "--log-format": "json",
     }
     argv = [*_AGENT, *(word for option in options.items() for word in option)]
+    argv += ["--zone", name] if plan.apart else []
     argv += [word for queue in plan.queues for word in ("--queue", queue)]
     settings = {
         "FARMHAND_AGENT_DRAIN_S": str(plan.drain_s),
