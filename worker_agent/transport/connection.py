@@ -18,8 +18,9 @@ from schemas.topology import AMQP_HEARTBEAT_S, consuming_connection
 log = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 10.0
-#: Backoff between connection attempts, after the first immediate one: doubled from the first to the second number.
-BACKOFF_S: Final = (0.5, 30.0)
+#: Backoff between connection attempts, after the first immediate one: doubled from the first to the second number. From
+#: the broker's return every worker has `lost_after` (30 s or more) to be heard again: it must be a part of that.
+BACKOFF_S: Final = (0.5, 10.0)
 #: A connection that lived shorter than this counts as a failed attempt.
 SHORT_LIFE_S: Final = 5.0
 #: What a connection is for.

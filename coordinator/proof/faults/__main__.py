@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from coordinator.doctor import Doctor, Places
 from coordinator.proof.faults import report
 from coordinator.proof.faults.audit import Auditor, open_in_journals
 from coordinator.proof.faults.catalog import FAULTS, Fault
 from coordinator.proof.faults.report import Run
 from coordinator.proof.faults.stage import Stage
 from coordinator.proof.faults.work import TASKS, a_job
+from schemas.views import CheckState
 
 _DONE: Final = "SELECT finished_at IS NOT NULL FROM jobs WHERE id = $1"
 _BEGUN: Final = "SELECT n_completed >= $2 OR finished_at IS NOT NULL FROM jobs WHERE id = $1"
@@ -56,6 +58,14 @@ async def one_run(stage: Stage, auditor: Auditor, fault: Fault, number: int) -> 
     return Run(fault.name, findings, seconds, job)
 
 
+async def diagnosis(stage: Stage) -> list[str]:
+    """What the doctor finds wrong with a farm that has been through all of it."""
+    services = stage.farm.services
+    places = Places(services.database_url, services.amqp_url, services.management_url)
+    found = await Doctor(places, by="the proof", version="").diagnose()
+    return [f"doctor: {one.part}, {one.name}: {one.said}" for one in found.checks if one.state is CheckState.WRONG]
+
+
 def order(faults: Sequence[Fault], chance: random.Random, *, runs: int | None, once: bool) -> Iterator[Fault]:
     """Each as often as it wants (or once, or until there are so many *runs*), all of them mixed."""
     mixed = [fault for fault in faults for _ in range(1 if once else fault.runs)]
@@ -66,7 +76,7 @@ def order(faults: Sequence[Fault], chance: random.Random, *, runs: int | None, o
 
 
 async def prove(faults: Sequence[Fault], given: argparse.Namespace) -> list[Run]:
-    """All runs on one farm; what the agents' journals hold at the end counts for the last one."""
+    """All runs on one farm; what the doctor and the agents' journals say at the end counts for the last one."""
     began, runs = time.monotonic(), list[Run]()
     stage = Stage(given.seed)
     async with stage:
@@ -84,10 +94,9 @@ async def prove(faults: Sequence[Fault], given: argparse.Namespace) -> list[Run]
             if given.story is not None and run.seconds > given.story:
                 await tell_story(stage, run.job)
         if runs:
+            left = await diagnosis(stage)
             await asyncio.gather(*(part.stop() for part in stage.farm.agents.values()))
-            for word in open_in_journals(home):
-                print(word)
-                runs[-1].findings.others.append(word)
+            runs[-1].findings.others += left + open_in_journals(home)
     return runs
 
 
