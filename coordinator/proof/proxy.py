@@ -57,6 +57,8 @@ class Proxy:
         self._flowing = {way: asyncio.Event() for way in Way}
         self._cut_after: tuple[Way, int] | None = None
         self._cut_at: tuple[bytes, bool] | None = None
+        #: What `through` has answered last.
+        self.url = ""
         self.latency_s = 0.0
         self.piece: int | None = None
         self.accepted = 0
@@ -70,7 +72,8 @@ class Proxy:
         parts = urlsplit(url)
         self._target = (parts.hostname or _LOOPBACK, parts.port or _PORTS[parts.scheme])
         login, at, _ = parts.netloc.rpartition("@")
-        return urlunsplit(parts._replace(netloc=f"{login}{at}{_LOOPBACK}:{self.port}"))
+        self.url = urlunsplit(parts._replace(netloc=f"{login}{at}{_LOOPBACK}:{self.port}"))
+        return self.url
 
     @property
     def connections(self) -> int:
@@ -79,14 +82,12 @@ class Proxy:
 
     async def __aenter__(self) -> Self:
         """Take connections."""
-        self._server = await asyncio.start_server(self._accept, sock=self._socket)
+        await self.plug()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """End all of them."""
-        if self._server is not None:
-            self._server.close()
-        self.reset()
+        self.unplug()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -108,6 +109,19 @@ class Proxy:
         """Reset all connections, on both sides. New ones can be made."""
         for pair in tuple(self._pairs):
             pair.reset()
+
+    def unplug(self) -> None:
+        """Reset all connections, and refuse new ones."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self.reset()
+
+    async def plug(self) -> None:
+        """Take connections again, on the same port."""
+        if self._socket.fileno() < 0:
+            self._socket = socket.create_server((_LOOPBACK, self.port))
+        self._server = await asyncio.start_server(self._accept, sock=self._socket)
 
     def half_open(self, gone: Way) -> None:
         """Reset all connections on one side only (UP: the server's): the other side goes on talking to nobody."""

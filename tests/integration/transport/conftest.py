@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.integration.transport.road import Cable, OtherSide
+from coordinator.proof.proxy import Proxy
+from tests.integration.transport.road import OtherSide
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ async def other(amqp_url: str) -> AsyncIterator[OtherSide]:
 
 
 @pytest.fixture
-async def cable(amqp_url: str) -> AsyncIterator[Cable]:
+async def cable(amqp_url: str) -> AsyncIterator[Proxy]:
     """A way to the broker that can be cut."""
-    async with Cable(amqp_url) as cable:
+    async with Proxy(amqp_url) as cable:
         yield cable

@@ -1,11 +1,9 @@
-"""What the tests of the road share: a sink that can be waited for, the other side of the broker, a cable to cut."""
+"""What the tests of the road share: a sink that can be waited for, and the other side of the broker."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
-from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
 from aio_pika.exceptions import ChannelNotFoundEntity
@@ -123,71 +121,3 @@ class OtherSide:
             queue, durable=True, arguments={name.replace("_", "-"): value for name, value in arguments.items()}
         )
         await channel.close()
-
-
-class Cable:
-    """The way to the broker as something that can be cut, or left hanging."""
-
-    def __init__(self, url: str) -> None:
-        self._target = urlsplit(url)
-        self._server: asyncio.Server | None = None
-        self._pumps: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._flows = asyncio.Event()
-        self._flows.set()
-        self.plugged = asyncio.Event()
-        self.accepted = 0
-        self._port = 0
-
-    @property
-    def url(self) -> str:
-        login = self._target.netloc.rpartition("@")[0]
-        return urlunsplit(self._target._replace(netloc=f"{login}@127.0.0.1:{self._port}"))
-
-    async def __aenter__(self) -> Self:
-        await self.plug()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.cut()
-        for pump in tuple(self._pumps):
-            pump.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
-
-    async def plug(self) -> None:
-        """Take connections, on the same port as before."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
-
-    async def cut(self) -> None:
-        """Close everything, and refuse connections."""
-        if self._server is not None:
-            self._server.close()
-        for writer in tuple(self._writers):
-            writer.transport.abort()
-
-    def hang(self) -> None:
-        """Pass nothing on, and keep what comes."""
-        self._flows.clear()
-
-    def flow(self) -> None:
-        """Pass it on after all."""
-        self._flows.set()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.accepted += 1
-        there_reader, there_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
-        self._writers |= {writer, there_writer}
-        for source, sink in ((reader, there_writer), (there_reader, writer)):
-            pump = asyncio.create_task(self._pump(source, sink))
-            self._pumps.add(pump)
-            pump.add_done_callback(self._pumps.discard)
-
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await source.read(65536):
-                await self._flows.wait()
-                sink.write(data)
-                await sink.drain()
-        sink.transport.abort()
-        self._writers.discard(sink)

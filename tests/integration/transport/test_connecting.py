@@ -10,10 +10,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from coordinator.local.services import Services
+from coordinator.proof.proxy import Proxy
 from coordinator.transport import Broker, BrokerRefusedError, TopologyError
 from coordinator.transport.connection import CLOSE_S, Link
 from schemas.topology import EVENTS, EVENTS_EXCHANGE, EVENTS_QUEUE, HEARTBEATS, HEARTBEATS_QUEUE
-from tests.integration.transport.road import SOON_S, Cable, Inbox, OtherSide, running
+from tests.integration.transport.road import SOON_S, Inbox, OtherSide, running
 
 
 def changed(url: str, *, user: str | None = None, password: str | None = None, vhost: str | None = None) -> str:
@@ -130,8 +131,8 @@ async def test_a_queue_that_comes_back_with_other_arguments_is_said_once_and_lea
     assert len(told) == 1
 
 
-async def test_a_broker_that_is_not_there_is_waited_for_and_that_is_said_once(cable: Cable, other: OtherSide) -> None:
-    await cable.cut()
+async def test_a_broker_that_is_not_there_is_waited_for_and_that_is_said_once(cable: Proxy, other: OtherSide) -> None:
+    cable.unplug()
     broker, inbox = Broker(cable.url, coordinator="c1"), Inbox()
     broker.consume(EVENTS, inbox)
     with capture_logs() as said:
@@ -151,13 +152,13 @@ async def test_a_broker_that_is_not_there_is_waited_for_and_that_is_said_once(ca
     assert [line["event"] for line in said].count("broker connected") == 2
 
 
-async def test_the_first_connection_after_a_loss_is_immediate(cable: Cable, other: OtherSide) -> None:
+async def test_the_first_connection_after_a_loss_is_immediate(cable: Proxy, other: OtherSide) -> None:
     broker, inbox = Broker(cable.url, coordinator="c1"), Inbox()
     broker.consume(EVENTS, inbox)
     async with running(broker):
         await other.publish("ev.w1", b"1")
         await inbox.take(1)
-        await cable.cut()
+        cable.unplug()
         await cable.plug()
         await inbox.take(1)  # once more: it was not settled
         await broker.courier.publish_raw(EVENTS_EXCHANGE, "ev.w1", b"2")
@@ -191,17 +192,17 @@ async def test_closing_leaves_no_connection_and_no_consumer(amqp_url: str, other
     assert (await channel.queue_declare(EVENTS_QUEUE, passive=True)).consumer_count == 0
 
 
-async def test_closing_while_the_broker_is_away_is_quick_and_clean(cable: Cable, other: OtherSide) -> None:
+async def test_closing_while_the_broker_is_away_is_quick_and_clean(cable: Proxy, other: OtherSide) -> None:
     broker = Broker(cable.url, coordinator="c1")
     broker.consume(EVENTS, Inbox())
     async with running(broker):
-        await cable.cut()
+        cable.unplug()
         while broker.connected:
             await other.ready(HEARTBEATS_QUEUE)
 
 
-async def test_a_link_that_is_closed_while_it_dials_gives_up(cable: Cable, other: OtherSide) -> None:
-    await cable.cut()
+async def test_a_link_that_is_closed_while_it_dials_gives_up(cable: Proxy, other: OtherSide) -> None:
+    cable.unplug()
     link = Link(cable.url, coordinator="c1", purpose="publish")
     opening = asyncio.create_task(link.run())
     while link.tries < 3:
@@ -219,13 +220,13 @@ async def test_a_password_that_is_changed_while_we_run_is_said_and_the_right_one
     await management.put("/users/farm", json={"password": "one", "tags": ""})
     await management.put(f"/permissions/{vhost}/farm", json=everything)
     try:
-        async with Cable(changed(amqp_url, user="farm", password="one")) as cable:
+        async with Proxy(changed(amqp_url, user="farm", password="one")) as cable:
             broker, inbox = Broker(cable.url, coordinator="c1"), Inbox()
             broker.consume(EVENTS, inbox)
             with capture_logs() as said:
                 async with running(broker):
                     await management.put("/users/farm", json={"password": "two", "tags": ""})
-                    await cable.cut()
+                    cable.unplug()
                     await cable.plug()
                     while not any("refuses user 'farm'" in line.get("problem", "") for line in said):
                         await management.get("/overview")

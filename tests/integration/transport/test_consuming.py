@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from coordinator.operations.ports import Delivery
+from coordinator.proof.proxy import Proxy
 from coordinator.transport import Broker, Consumer
 from schemas.topology import (
     EVENTS,
@@ -18,7 +19,7 @@ from schemas.topology import (
     QUEUES,
     Queue,
 )
-from tests.integration.transport.road import Cable, Inbox, OtherSide, running
+from tests.integration.transport.road import Inbox, OtherSide, running
 
 MANY = 5000
 
@@ -83,14 +84,14 @@ async def test_thousands_of_messages_are_acknowledged_in_batches_and_each_once(a
     assert await other.ready(EVENTS_QUEUE) == 0
 
 
-async def test_what_a_dropped_connection_held_comes_again_and_nothing_is_lost(cable: Cable, other: OtherSide) -> None:
+async def test_what_a_dropped_connection_held_comes_again_and_nothing_is_lost(cable: Proxy, other: OtherSide) -> None:
     broker, inbox = Broker(cable.url, coordinator="c1"), Inbox()
     consumer = broker.consume(EVENTS, inbox, prefetch=300)
     async with running(broker):
         await other.publish("ev.w1", *numbered(MANY))
         held = await inbox.take(300)
         await consumer.settle(held[:100])
-        await cable.cut()
+        cable.unplug()
         await cable.plug()
         settled = {delivery.body for delivery in held[:100]}
         # What was settled may come again as well: the acknowledgement was on its way when the cable was cut.
@@ -103,14 +104,14 @@ async def test_what_a_dropped_connection_held_comes_again_and_nothing_is_lost(ca
 
 
 async def test_settling_what_came_on_a_channel_that_is_gone_acknowledges_nothing(
-    cable: Cable, other: OtherSide
+    cable: Proxy, other: OtherSide
 ) -> None:
     broker, inbox = Broker(cable.url, coordinator="c1"), Inbox()
     consumer = broker.consume(EVENTS, inbox)
     async with running(broker):
         await other.publish("ev.w1", *numbered(10))
         old = await inbox.take(10)
-        await cable.cut()
+        cable.unplug()
         await cable.plug()
         new = await inbox.take(10)
         assert {delivery.channel for delivery in new}.isdisjoint({delivery.channel for delivery in old})

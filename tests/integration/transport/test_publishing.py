@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from coordinator.proof.proxy import Proxy
 from coordinator.transport import Broker, UndeliveredError
 from coordinator.transport.connection import Link
 from coordinator.transport.publisher import Publisher
@@ -12,7 +13,7 @@ from schemas.envelope import SubmitReply, decode_to_worker
 from schemas.task import Revocation, Revoke
 from schemas.topology import EVENTS_EXCHANGE, EVENTS_QUEUE, worker_queue
 from schemas.worker import Reset
-from tests.integration.transport.road import SOON_S, Cable, Inbox, OtherSide, running
+from tests.integration.transport.road import SOON_S, Inbox, OtherSide, running
 
 RESET = Reset(reason="your epoch is over")
 
@@ -139,7 +140,7 @@ async def test_no_answer_goes_to_a_queue_of_the_farm(amqp_url: str, other: Other
 
 
 async def test_what_the_broker_does_not_confirm_in_time_is_unknown_and_the_next_goes_out_on_a_new_channel(
-    cable: Cable, other: OtherSide
+    cable: Proxy, other: OtherSide
 ) -> None:
     queue = await declare_worker(other, "w1")
     link = Link(cable.url, coordinator="c1", purpose="publish")
@@ -147,7 +148,7 @@ async def test_what_the_broker_does_not_confirm_in_time_is_unknown_and_the_next_
     await link.open()
     tasks = [asyncio.create_task(link.run()), asyncio.create_task(publisher.run())]
     await publisher.publish_raw("", queue, b"confirmed")
-    cable.hang()
+    cable.hold()
     with pytest.raises(UndeliveredError, match="did not confirm"):
         await publisher.publish_raw("", queue, b"unknown")
     assert publisher.counts.unknown == 1
@@ -163,7 +164,7 @@ async def test_what_the_broker_does_not_confirm_in_time_is_unknown_and_the_next_
 
 
 async def test_what_is_in_flight_when_the_connection_is_lost_ends_as_unknown_and_publishing_goes_on(
-    cable: Cable, other: OtherSide
+    cable: Proxy, other: OtherSide
 ) -> None:
     workers = [f"w{number}" for number in range(300)]
     for worker in workers:
@@ -171,14 +172,14 @@ async def test_what_is_in_flight_when_the_connection_is_lost_ends_as_unknown_and
     broker = Broker(cable.url, coordinator="c1")
     async with running(broker):
         await broker.courier.publish_raw(EVENTS_EXCHANGE, "ev.w1", b"{}")
-        cable.hang()
+        cable.hold()
         waiting = asyncio.create_task(broker.courier.publish_raw(EVENTS_EXCHANGE, "ev.w1", b"{}"))
         while not broker.courier.in_flight:
             await other.ready(EVENTS_QUEUE)
         for worker in workers:
             broker.courier.send(worker, 1, [RESET])
         assert broker.courier.oldest_s > 0
-        await cable.cut()
+        cable.unplug()
         cable.flow()
         await cable.plug()
         with pytest.raises(UndeliveredError):
@@ -202,10 +203,10 @@ async def test_closing_publishes_what_has_gathered(amqp_url: str, other: OtherSi
     assert broker.courier.counts.confirmed == len(workers)
 
 
-async def test_closing_without_a_broker_gives_up_what_waits(cable: Cable, other: OtherSide) -> None:
+async def test_closing_without_a_broker_gives_up_what_waits(cable: Proxy, other: OtherSide) -> None:
     broker = Broker(cable.url, coordinator="c1")
     async with running(broker):
-        await cable.cut()
+        cable.unplug()
         while broker.connected:
             await other.ready(EVENTS_QUEUE)
         broker.courier.send("w1", 1, [RESET])
@@ -215,11 +216,11 @@ async def test_closing_without_a_broker_gives_up_what_waits(cable: Cable, other:
 
 
 async def test_a_message_that_was_given_up_by_who_waited_for_it_is_not_published(
-    cable: Cable, other: OtherSide
+    cable: Proxy, other: OtherSide
 ) -> None:
     broker, inbox = Broker(cable.url, coordinator="c1"), Inbox()
     async with running(broker):
-        await cable.cut()
+        cable.unplug()
         while broker.connected:
             await other.ready(EVENTS_QUEUE)
         waiting = asyncio.create_task(broker.courier.publish_raw(EVENTS_EXCHANGE, "ev.w1", b"given up"))
