@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from coordinator.storage.pool import ACQUIRE_TIMEOUT_S, translate
+from coordinator.storage.pool import lent, transaction, translate
 from coordinator.storage.queries import load
 
 SQL: Final = load("recurring")
@@ -24,7 +24,7 @@ class PostgresArchive:
     async def old_jobs(self, days: int) -> list[int]:
         """Some jobs that were finished *days* ago and that nothing holds on to."""
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            async with lent(self._pool) as connection:
                 return [row["id"] for row in await connection.fetch(SQL["old_jobs"], days, MOST_JOBS)]
         except Exception as error:
             raise translate(error) from error
@@ -35,7 +35,7 @@ class PostgresArchive:
         False when there was nothing to remove. What a crash interrupts is done again.
         """
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection, connection.transaction():
+            async with transaction(self._pool) as connection:
                 tasks = [row["id"] for row in await connection.fetch(SQL["slice_of_archived"], SLICE)]
                 if tasks:
                     await forget([row["digest"] for row in await connection.fetch(SQL["digests_of"], tasks)])
@@ -47,7 +47,7 @@ class PostgresArchive:
     async def remove_history(self, days: int) -> bool:
         """Remove a slice of history and archives of more than *days* ago; false when there was none."""
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            async with lent(self._pool) as connection:
                 removed: list[Any] = [
                     await connection.execute(SQL[name], days, SLICE) for name in ("remove_history", "remove_archives")
                 ]

@@ -12,7 +12,7 @@ from coordinator.domain.worker import Worker
 from coordinator.operations.store import Beat, Heard, LogChunk
 from coordinator.operations.wanted import Key
 from coordinator.storage import rows
-from coordinator.storage.pool import ACQUIRE_TIMEOUT_S, translate
+from coordinator.storage.pool import lent, translate
 from coordinator.storage.queries import load
 from coordinator.storage.saving import as_json
 
@@ -36,7 +36,7 @@ class PostgresEar:
 
     async def _fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            async with lent(self._pool) as connection:
                 return await connection.fetch(sql, *arguments)
         except Exception as error:
             raise translate(error) from error

@@ -5,11 +5,16 @@ A stopped coordinator must neither hold the farm's lock nor commit late: hence t
 
 import json
 import logging
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeAlias
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from coordinator.operations.store import BadBatchError, StoreUnavailableError
+
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 #: Milliseconds.
 SESSION: Final = {
@@ -52,7 +57,7 @@ def translate(error: Exception) -> Exception:
     return error
 
 
-async def open_pool(database_url: str, *, most: int = 10) -> asyncpg.Pool:
+async def open_pool(database_url: str, *, most: int = 10, command_timeout_s: float = COMMAND_TIMEOUT_S) -> asyncpg.Pool:
     """A pool of at most *most* connections; raises `StoreUnavailableError` when the first cannot be had."""
     # It tells each failed try with a traceback; whoever uses the pool says once, in a line, that the database is away.
     logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)
@@ -62,13 +67,46 @@ async def open_pool(database_url: str, *, most: int = 10) -> asyncpg.Pool:
             min_size=1,
             max_size=most,
             init=prepare,
-            command_timeout=COMMAND_TIMEOUT_S,
+            command_timeout=command_timeout_s,
             timeout=ACQUIRE_TIMEOUT_S,
             server_settings=SESSION,
             max_inactive_connection_lifetime=60,
         )
     except Exception as error:
         raise translate(error) from error
+
+
+@asynccontextmanager
+async def lent(pool: asyncpg.Pool, *, timeout_s: float = ACQUIRE_TIMEOUT_S) -> AsyncIterator[Connection]:
+    """A connection of *pool*. One on which nothing comes back takes all others with it.
+
+    A server that is there gives up a statement before we do (`statement_timeout`). Whoever stays silent for longer
+    is cut off, without a word, and so are most likely the other connections: to try them one by one would take minutes.
+    """
+    async with pool.acquire(timeout=timeout_s) as connection:
+        try:
+            yield connection
+        except TimeoutError:
+            await pool.expire_connections()
+            # At once: neither a rollback nor a goodbye would be answered.
+            connection.terminate()
+            raise
+
+
+@asynccontextmanager
+async def transaction(pool: asyncpg.Pool, **kind: Any) -> AsyncIterator[Connection]:
+    """A transaction on a connection of *pool* (`lent`), committed at the end of the block."""
+    async with lent(pool) as connection:
+        begun = connection.transaction(**kind)
+        await begun.start()
+        try:
+            yield connection
+        except TimeoutError:
+            raise  # there is nobody to roll it back
+        except BaseException:
+            await begun.rollback()
+            raise
+        await begun.commit()
 
 
 async def prepare(connection: asyncpg.Connection) -> None:

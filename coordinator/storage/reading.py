@@ -1,20 +1,18 @@
 """How rows are read to be shown: with a time limit, over a pool that is given; trouble is an `UnavailableError`."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import ClassVar, Final, TypeAlias
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
 from coordinator.operations.requests import UnavailableError
-from coordinator.storage.pool import TROUBLE
+from coordinator.storage.pool import TROUBLE, Connection, lent, transaction
 
-_ACQUIRE_S: Final = 5.0
-_ANSWER_S: Final = 10.0
+#: Longer than `statement_timeout`: a server that is there answers sooner, if only that it took too long.
+_ANSWER_S: Final = 12.0
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 
 class Reader:
@@ -39,15 +37,22 @@ class Reader:
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[Connection]:
-        async with self._connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-            yield connection
+        with _explained():
+            async with transaction(self._pool, isolation="repeatable_read", readonly=True) as connection:
+                yield connection
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        try:
-            async with self._pool.acquire(timeout=_ACQUIRE_S) as connection:
+        with _explained():
+            async with lent(self._pool) as connection:
                 yield connection
-        except (asyncpg.QueryCanceledError, TimeoutError):
-            raise UnavailableError("the database did not answer in time: try again") from None
-        except TROUBLE:
-            raise UnavailableError("the database cannot be reached: try again") from None
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (asyncpg.QueryCanceledError, TimeoutError):
+        raise UnavailableError("the database did not answer in time: try again") from None
+    except TROUBLE:
+        raise UnavailableError("the database cannot be reached: try again") from None

@@ -19,7 +19,7 @@ from coordinator.domain.figures import Block, Figures, merged
 from coordinator.domain.statistics import GROUND, LEVELS
 from coordinator.storage.measuring import WIDEST, blocks_of, farm_of, lines_of
 from coordinator.storage.packing import block_of, row_of
-from coordinator.storage.pool import ACQUIRE_TIMEOUT_S, translate
+from coordinator.storage.pool import transaction, translate
 from coordinator.storage.queries import load
 
 _SQL: Final = load("statistics")
@@ -61,7 +61,7 @@ class Roller:
         """Have partitions for the days to come; drop what is older than it is kept."""
         kept = self._kept
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection, connection.transaction():
+            async with transaction(self._pool) as connection:
                 if await connection.fetchval(_SQL["alone"], _LOCK):
                     await connection.execute(_SQL["partitions"], kept.samples, kept.minutes)
                     await connection.execute(_SQL["prune"], kept.hours, kept.days, kept.samples, kept.minutes)
@@ -71,7 +71,7 @@ class Roller:
     async def _roll_one(self, level: str) -> bool:
         period, below = timedelta(seconds=LEVELS[level]), GROUND.get(level)
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection, connection.transaction():
+            async with transaction(self._pool) as connection:
                 if not await connection.fetchval(_SQL["alone"], _LOCK):
                     return False
                 await connection.execute(_SQL["patience"])

@@ -8,7 +8,7 @@ import asyncpg
 
 from coordinator.operations.ledger import Ledger
 from coordinator.storage.orders import Caches
-from coordinator.storage.pool import ACQUIRE_TIMEOUT_S, translate
+from coordinator.storage.pool import transaction, translate
 from coordinator.storage.transaction import LOAD, PostgresTransaction
 
 #: The farm's advisory lock.
@@ -26,7 +26,7 @@ class PostgresStore:
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
         """A transaction under the farm's lock, committed at the end of the block."""
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection, connection.transaction():
+            async with transaction(self._pool) as connection:
                 now = await connection.fetchval(LOAD["begin"], LOCK)
                 yield PostgresTransaction(cast("asyncpg.Connection", connection), Ledger(now), self._caches)
         except Exception as error:

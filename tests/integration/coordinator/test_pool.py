@@ -1,0 +1,90 @@
+"""The pool when its server falls silent: one connection finds out, the others are not tried one after the other."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from coordinator.operations.requests import UnavailableError
+from coordinator.operations.store import StoreUnavailableError
+from coordinator.proof.proxy import Proxy, Way
+from coordinator.storage.pool import lent, open_pool, transaction
+from coordinator.storage.store import PostgresStore
+from coordinator.storage.views import Views
+
+CONNECTIONS = 5
+ANSWER_S = 0.5
+
+
+@pytest.fixture
+async def hop() -> AsyncIterator[Proxy]:
+    async with Proxy() as hop:
+        yield hop
+
+
+@pytest.fixture
+async def pool(hop: Proxy, database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    """A pool whose connections have all been used."""
+    pool = await open_pool(hop.through(database_url), most=CONNECTIONS, command_timeout_s=ANSWER_S)
+    used = [await pool.acquire() for _ in range(CONNECTIONS)]
+    for connection in used:
+        await pool.release(connection)
+    assert hop.connections == CONNECTIONS
+    yield pool
+    pool.terminate()
+
+
+async def test_after_one_silent_connection_the_next_one_is_new(hop: Proxy, pool: asyncpg.Pool) -> None:
+    hop.half_open(Way.UP)
+    with pytest.raises(TimeoutError):
+        async with lent(pool) as connection:
+            await connection.fetchval("SELECT 1")
+    async with lent(pool) as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_after_one_silent_transaction_the_next_one_is_new(hop: Proxy, pool: asyncpg.Pool) -> None:
+    store = PostgresStore(pool)
+    async with store.transaction():
+        pass
+    hop.half_open(Way.UP)
+    with pytest.raises(StoreUnavailableError):
+        async with store.transaction():
+            pass
+    async with store.transaction():
+        pass
+
+
+async def test_what_people_read_comes_back_too(hop: Proxy, pool: asyncpg.Pool) -> None:
+    views = Views(pool)
+    hop.half_open(Way.UP)
+    refused = 0
+    while True:
+        try:
+            await views.numbers()
+            break
+        except UnavailableError:
+            refused += 1
+    assert refused == 1
+
+
+async def test_a_transaction_is_committed_or_rolled_back_whole(pool: asyncpg.Pool) -> None:
+    async with transaction(pool) as connection:
+        await connection.execute("INSERT INTO duties (name) VALUES ('a')")
+    with contextlib.suppress(ZeroDivisionError):
+        async with transaction(pool) as connection:
+            await connection.execute("INSERT INTO duties (name) VALUES ('b')")
+            raise ZeroDivisionError
+    async with lent(pool) as connection:
+        assert [row["name"] for row in await connection.fetch("SELECT name FROM duties")] == ["a"]
+
+
+async def test_a_database_that_is_slow_and_answers_keeps_its_connections(hop: Proxy, pool: asyncpg.Pool) -> None:
+    async with lent(pool) as connection:
+        await connection.execute("SET statement_timeout = 50")
+        with pytest.raises(asyncpg.QueryCanceledError):
+            await connection.fetchval("SELECT pg_sleep(10)")
+    async with lent(pool) as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    assert hop.accepted == CONNECTIONS
