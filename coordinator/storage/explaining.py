@@ -25,7 +25,7 @@ from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import NotFoundError
 from coordinator.storage import queries, rows, shown
 from coordinator.storage.orders import Caches
-from coordinator.storage.reading import Connection
+from coordinator.storage.pool import Connection
 from coordinator.storage.transaction import LOAD, PostgresTransaction
 from schemas.views import JobWhy, NearView, ReasonView, StepView, TaskWhy, Waiting, WaitingTasks
 

@@ -19,8 +19,9 @@ from coordinator.domain.sketch import Sketch
 from coordinator.domain.statistics import LEVELS, METRICS, Piece, Question, Span, Split, floor, pieces
 from coordinator.operations.requests import NotFoundError
 from coordinator.storage.packing import block_of
+from coordinator.storage.pool import Connection
 from coordinator.storage.queries import load
-from coordinator.storage.reading import Connection, Reader
+from coordinator.storage.reading import Reader
 from schemas.views import ActivityReport, MetricView, Series, SeriesLine
 
 _SQL: Final = load("statistics")
