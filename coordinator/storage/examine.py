@@ -29,9 +29,9 @@ SPARE_CONNECTIONS: Final = 15
 OFFSET: Final = timedelta(seconds=2)
 #: Coordinators write their row every 5 s, and somebody sweeps each second.
 SILENT_S: Final = 20.0
+UNSWEPT_S: Final = 30.0
 #: Somebody has the lock that others wait for.
 LONG_WAIT_S: Final = 5.0
-UNSWEPT_S: Final = 30.0
 #: Workers whose queues are looked at.
 MOST_AGENTS: Final = 500
 _REPORT: Final = "a fault in Farmhand: keep a pg_dump, look at farmhand story task ID, and report it"
@@ -221,6 +221,7 @@ async def _presence(connection: asyncpg.Connection, found: Examined) -> list[Che
     silent = [row for row in rows if row["silent_s"] > SILENT_S]
     found.coordinators = len(present)
     softwares = sorted({row["software"] for row in present})
+    had_time = any(row["up_s"] > UNSWEPT_S for row in present)
     return [
         plain("farm", "coordinators", f"{len(present)} at work", "start one: farmhand coordinator",
               bad=not present, rows=rows if not present else ()),
@@ -231,7 +232,7 @@ async def _presence(connection: asyncpg.Connection, found: Examined) -> list[Che
              odd=len(softwares) > 1),
         plain("farm", "sweep", "never" if swept_s is None else f"{max(0.0, swept_s):.0f} s ago",
               "no coordinator does the duties of each second: see their logs, and whether somebody holds the lock",
-              bad=bool(present) and (swept_s is None or swept_s > UNSWEPT_S)),
+              bad=had_time and (swept_s is None or swept_s > UNSWEPT_S)),
     ]  # fmt: skip
 
 

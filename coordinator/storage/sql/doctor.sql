@@ -44,7 +44,8 @@ SELECT day::date AS day
  WHERE to_regclass('logs_' || to_char(day, 'YYYYMMDD')) IS NULL;
 
 -- name: coordinators
-SELECT id AS coordinator, software, round(extract(epoch FROM farm_now() - seen_at)::numeric, 1)::float8 AS silent_s
+SELECT id AS coordinator, software, round(extract(epoch FROM farm_now() - seen_at)::numeric, 1)::float8 AS silent_s,
+       round(extract(epoch FROM farm_now() - started_at)::numeric, 1)::float8 AS up_s
   FROM coordinators ORDER BY id LIMIT 100;
 
 -- name: swept

@@ -273,6 +273,18 @@ async def test_a_read_only_database_without_rights_is_seen(database_url: str) ->
     assert "CREATE on the schema" in named(found.checks, "rights").said
 
 
+async def test_duties_that_nobody_does_are_wrong_when_there_was_time_for_them(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("INSERT INTO coordinators (id, software) VALUES ('c1', 'farmhand 1')")
+    young = await database.examine(database_url)
+    await connection.execute("UPDATE coordinators SET started_at = farm_now() - interval '1 hour'")
+    old = await database.examine(database_url)
+    await connection.close()
+
+    assert named(young.checks, "sweep").state is CheckState.OK
+    assert named(old.checks, "sweep").state is CheckState.WRONG
+
+
 async def test_a_coordinator_that_hangs_and_parked_messages_are_seen(farm: Farm) -> None:
     await farm.rows(
         "INSERT INTO coordinators (id, software, seen_at) VALUES ('old', 'farmhand 0', farm_now() - interval '1 min')"
