@@ -1,9 +1,22 @@
 """What all gateways share, so that a protocol is only its own words: docs/gateways.md says how one is made."""
 
-from coordinator.gateways.kit.bodies import Lenient, read
+from coordinator.gateways.kit.bodies import Lenient, Shown, read, shown
 from coordinator.gateways.kit.fault import Fault
 from coordinator.gateways.kit.gate import Errand, Errands, Gate
 from coordinator.gateways.kit.gateway import Duty, Gateway, application
 from coordinator.gateways.kit.names import worker_id
 
-__all__ = ["Duty", "Errand", "Errands", "Fault", "Gate", "Gateway", "Lenient", "application", "read", "worker_id"]
+__all__ = [
+    "Duty",
+    "Errand",
+    "Errands",
+    "Fault",
+    "Gate",
+    "Gateway",
+    "Lenient",
+    "Shown",
+    "application",
+    "read",
+    "shown",
+    "worker_id",
+]

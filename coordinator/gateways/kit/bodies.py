@@ -1,9 +1,9 @@
 """Bodies of gateways' calls: bounded in size and time, lenient in form, and nothing that cannot be stored."""
 
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from coordinator.api.bodies import received
 from coordinator.gateways.kit.fault import Fault
@@ -20,6 +20,24 @@ class Lenient(BaseModel):
 
 
 M = TypeVar("M", bound=BaseModel)
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds a character that cannot be shown")
+    return text
+
+
+#: A name that is shown to people.
+Shown = Annotated[str, AfterValidator(_printable)]
+
+
+def shown(text: str, field: str, most: int) -> str:
+    """A part of a path that names something. Raises Fault 400."""
+    if not text.isprintable() or len(text) > most:
+        said = f"must be printable, and at most {most} characters"
+        raise Fault(400, f"{field} {said}", ((field, said),))
+    return text
 
 
 async def read(request: Request, model: type[M], *, empty: bytes | None = None, limit: int = LIMIT_BYTES) -> M:

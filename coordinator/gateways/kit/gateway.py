@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -80,6 +81,10 @@ def _install(app: FastAPI, tell: Callable[[Fault], Response]) -> None:
     async def ours(_: Request, error: Any) -> Response:
         return tell(error)
 
+    async def invalid(_: Request, error: Any) -> Response:
+        details = tuple((".".join(map(str, one["loc"][1:])), one["msg"]) for one in error.errors())
+        return tell(Fault(400, f"{details[0][0]}: {details[0][1]}", details))
+
     async def problem(_: Request, error: Any) -> Response:
         return tell(Fault(error.status, error.detail, ((error.field, error.detail),) if error.field else ()))
 
@@ -100,6 +105,7 @@ def _install(app: FastAPI, tell: Callable[[Fault], Response]) -> None:
 
     for kind, handler in (
         (Fault, ours),
+        (RequestValidationError, invalid),
         (ProblemError, problem),
         (RefusedError, refused),
         (UnavailableError, unavailable),

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 
 from coordinator.domain.access import Token
 from coordinator.domain.outcome import Refused
-from coordinator.gateways.kit import Fault, Gate, Gateway, read
+from coordinator.gateways.kit import Fault, Gate, Gateway, read, shown
 from coordinator.gateways.stencila import translate
 from coordinator.gateways.stencila.wire import Event, Update
 from coordinator.operations.access import Credential
@@ -21,6 +21,7 @@ from coordinator.operations.requests import NotFoundError
 Route = TypeVar("Route", bound=Callable[..., Any])
 
 _EMPTY: Final = b"{}"
+_LONGEST: Final = 512
 _FAULT: Final = {
     "type": "object",
     "required": ["message", "errors"],
@@ -127,10 +128,11 @@ def router(gate: Gate) -> APIRouter:
 
     @operation("PATCH", "/{hostname}", "workers_partial_update", Update, json)
     async def partial_update(
-        request: Request, hostname: Annotated[str, Path(min_length=1, max_length=512)]
+        request: Request, hostname: Annotated[str, Path(json_schema_extra={"maxLength": _LONGEST})]
     ) -> Response:
         """Update information on the worker: the queues and the virtual host that it listens to."""
         await _caller(gate, request)
+        hostname = shown(hostname, "hostname", _LONGEST)
         update = await read(request, Update, empty=_EMPTY)
         portrait = translate.portrait_of(hostname, update=update)
         await gate.ask(Hear(translate.name_of(hostname), portrait))

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field
 
-from coordinator.gateways.kit import Lenient
+from coordinator.gateways.kit import Lenient, Shown
 
-Name = Annotated[str, Field(min_length=1, max_length=512)]
+Name = Annotated[Shown, Field(min_length=1, max_length=512)]
 Figure = Annotated[float, Field(ge=0)]
 
 
@@ -35,10 +35,13 @@ class Event(Lenient):
     sw_sys: Annotated[str, Field(max_length=128)] | None = _either("sw_sys", "swSys")
 
 
+QueueName = Annotated[Shown, Field(min_length=1, max_length=256)]
+
+
 class Queue(Lenient):
     """A queue that a worker listens to."""
 
-    name: Annotated[str, Field(min_length=1, max_length=256)]
+    name: QueueName
 
 
 class Broker(Lenient):
@@ -66,5 +69,5 @@ class Stats(Lenient):
 class Update(Lenient):
     """More about a worker. Queues are `celery inspect active_queues`, or names, or the Hub's own numbers for them."""
 
-    queues: Annotated[list[Queue | str | int], Field(max_length=200)] | None = None
+    queues: Annotated[list[Queue | QueueName | int], Field(max_length=200)] | None = None
     stats: Stats | None = None
