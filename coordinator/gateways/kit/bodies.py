@@ -1,6 +1,6 @@
 """Bodies of gateways' calls: bounded in size and time, lenient in form, and nothing that cannot be stored."""
 
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
@@ -64,3 +64,18 @@ def faulty(error: ValidationError) -> Fault:
     details = tuple((".".join(map(str, one["loc"])), one["msg"].replace("\x00", "\ufffd")) for one in found)
     field, said = details[0]
     return Fault(400, f"{field}: {said}" if field else said, details)
+
+
+def described(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON Schema of *model* in one piece, for an OpenAPI document."""
+    schema = model.model_json_schema()
+    parts = schema.pop("$defs", {})
+
+    def whole(value: Any) -> Any:
+        if isinstance(value, dict):
+            name = str(value.get("$ref", "")).rpartition("/")[2]
+            return whole(parts[name]) if name else {key: whole(one) for key, one in value.items()}
+        return [whole(one) for one in value] if isinstance(value, list) else value
+
+    made: dict[str, Any] = whole(schema)
+    return made

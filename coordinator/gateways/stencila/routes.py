@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 
 from coordinator.domain.access import Token
 from coordinator.domain.outcome import Refused
-from coordinator.gateways.kit import Fault, Gate, Gateway, read, shown
+from coordinator.gateways.kit import Fault, Gate, Gateway, described, read, shown
 from coordinator.gateways.stencila import translate
 from coordinator.gateways.stencila.wire import Event, Update
 from coordinator.operations.access import Credential
@@ -63,9 +63,7 @@ def _answers(ok: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
 
 
 def _body(model: type[Event | Update]) -> dict[str, Any]:
-    schema = model.model_json_schema(mode="validation", ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    return {"requestBody": {"required": False, "content": {"application/json": {"schema": schema}}}}
+    return {"requestBody": {"required": False, "content": {"application/json": {"schema": described(model)}}}}
 
 
 def router(gate: Gate) -> APIRouter:
