@@ -53,6 +53,11 @@ def is_native(worker: Worker) -> bool:
     return worker.protocol == NATIVE
 
 
+def neighbourhood(worker: Worker) -> str:
+    """With whom it falls silent when only the road to it is cut: those of its zone that are heard by the same one."""
+    return worker.zone if is_native(worker) else f"{worker.zone}:{worker.protocol}"
+
+
 def cannot(worker: Worker, asked: Asked) -> str | None:
     """Why *worker* cannot be asked for this, in words; None when it can."""
     protocol = protocol_of(worker)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from coordinator.domain import guards, liveness
 from coordinator.domain.guards import Freeze, Guard, Sign
 from coordinator.domain.outcome import Refused
+from coordinator.domain.protocol import neighbourhood
 from coordinator.domain.worker import PRESENT, Connection, Worker, WorkerEvent
 from coordinator.operations import tasks
 from coordinator.operations.guarding import FARM
@@ -86,7 +87,7 @@ def closed(ledger: Ledger, event: ConnectionClosed) -> None:
         return
     ledger.dirty_workers.add(worker.id)
     if online:
-        ledger.guarding.turned(worker.zone)
+        ledger.guarding.turned(neighbourhood(worker))
         ledger.note_worker("worker.suspect", worker.id, detail={"reason": "its connection closed"})
     _judge(ledger, [worker], event.patience)
 
@@ -117,7 +118,7 @@ def judge_silent(ledger: Ledger, event: JudgeSilence) -> None:
         interval_s, silence_s = worker.heartbeat_s or farms_s, _silence_s(ledger, worker)
         late = liveness.is_late(silence_s, interval_s) and worker.connection is Connection.ONLINE
         if late and liveness.turn(worker, WorkerEvent.LATE, ledger.now):
-            ledger.guarding.turned(worker.zone)
+            ledger.guarding.turned(neighbourhood(worker))
             ledger.dirty_workers.add(worker.id)
             ledger.note_worker("worker.suspect", worker.id, detail={"silent_s": round(silence_s, 1)})
     _judge(ledger, looked_at, patience)
@@ -140,8 +141,8 @@ def _judge(ledger: Ledger, suspects: Iterable[Worker], patience: Silence) -> Non
             event, why = WorkerEvent.SILENT, f"silent for {silence_s:.0f} s"
         else:
             continue
-        if guarding.allows(worker.zone, now, lost_after_s) and _lose(ledger, worker, event, why):
-            guarding.lost(worker.zone, now, lost_after_s)
+        if guarding.allows(neighbourhood(worker), now, lost_after_s) and _lose(ledger, worker, event, why):
+            guarding.lost(neighbourhood(worker), now, lost_after_s)
 
 
 def _silence_s(ledger: Ledger, worker: Worker) -> float:

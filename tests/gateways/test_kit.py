@@ -124,6 +124,17 @@ async def test_the_silent_is_suspect_then_lost_by_its_own_rhythm_and_comes_back_
     assert (again.attempt, (await poller.gates.worker("poller"))["connection"]) == (2, "online")
 
 
+async def test_when_a_whole_protocol_falls_silent_only_its_own_workers_are_held(gates: Gates) -> None:
+    for number in range(4):
+        portrait = Portrait("stencila", f"celery@{number}", heartbeat_s=2.0, lost_after_s=10.0)
+        await gates.farm.desk.ask(Arrive(f"hub-{number}", portrait, uuid4()))
+    await gates.farm.rows("UPDATE coordinators SET listening_since = farm_now() - interval '1 hour'")
+    await gates.farm.rows("UPDATE worker_liveness SET last_seen_at = farm_now() - interval '20 s'")
+    await gates.farm.until("SELECT count(*) = 4 FROM workers WHERE connection = 'suspect'")
+    frozen = await gates.farm.until("SELECT string_agg(zone, ' ') FROM freezes")
+    assert frozen == "default:stencila"
+
+
 async def test_exclusive_tasks_are_not_for_workers_behind_gateways_and_why_says_so(poller: Poller) -> None:
     farm = poller.gates.farm
     submitted = await farm.submit({"name": "a", "exclusive": True})

@@ -196,6 +196,7 @@ async def test_an_answer_to_a_remote_command_changes_no_rhythm_and_makes_no_ghos
 async def test_silence_counts_in_its_own_heartbeats_however_many_days_it_lasts(hub: Hub) -> None:
     """Stencila Hub, Worker.active: five heartbeats; but after a day and ten minutes it was active again."""
     await hub.tell("online", "worker@silent", freq=2.0)
+    await hub.gates.farm.rows("DELETE FROM workers WHERE foreign_id <> 'worker@silent'")  # nobody falls silent with it
     for silence_s, connection in ((6, "suspect"), (11, "lost"), (86_400 + 600, "lost")):
         await hub.gates.silent(name_of("worker@silent"), silence_s)
         await hub.gates.farm.until(

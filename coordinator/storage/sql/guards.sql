@@ -11,14 +11,15 @@ SELECT w.id
     OR (w.connection = 'online' AND l.last_seen_at < farm_now() - make_interval(secs => greatest($1, 2 * w.heartbeat_s)));
 
 -- name: zones
--- $1: the window in which workers turn suspect together.
-SELECT zone,
+-- $1: the window in which workers turn suspect together. Those of another protocol are heard by other roads: they are
+-- counted by themselves, as `protocol.neighbourhood` names them.
+SELECT CASE WHEN protocol = 'native' THEN zone ELSE zone || ':' || protocol END AS zone,
        count(*) FILTER (WHERE connection <> 'lost' OR suspect_at > farm_now() - $1::interval)::integer AS workers,
        count(*) FILTER (WHERE connection = 'suspect')::integer AS suspects,
        count(*) FILTER (WHERE suspect_at > farm_now() - $1::interval)::integer AS turned
   FROM workers
  WHERE connection IN ('online', 'suspect') OR (connection = 'lost' AND suspect_at > farm_now() - $1::interval)
- GROUP BY zone;
+ GROUP BY 1;
 
 -- name: freezes
 SELECT zone, guard, since, workers, suspects, counted_at, lost FROM freezes;
