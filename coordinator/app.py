@@ -230,7 +230,8 @@ def a_door(settings: Settings, shelf: Tokens) -> Door:
     if settings.auth is Auth.OPEN and exposed:
         log.warning("open_to_all", host=settings.http_host, hint="whoever reaches it can run programs: FARMHAND_AUTH")
     token = settings.api_token.get_secret_value() if settings.api_token else None
-    return Door(shelf, bootstrap=token, auth=settings.auth, exposed=exposed)
+    agents = settings.agents_token.get_secret_value() if settings.agents_token else None
+    return Door(shelf, bootstrap=token, agents=agents, auth=settings.auth, exposed=exposed)
 
 
 def a_doctor(settings: Settings, coordinator: str, health: Callable[[], Sequence[str]]) -> Doctor:

@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8600
     auth: Annotated[Auth, Field(description="whether calls need a token")] = Auth.AUTO
     api_token: SecretStr | None = None
+    agents_token: SecretStr | None = None
     gateways: Annotated[
         str,
         Field(

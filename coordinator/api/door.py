@@ -18,6 +18,7 @@ from schemas.views import TokenView
 #: Seconds for which a token that was read is believed.
 BELIEF_S: Final = 1.0
 BOOTSTRAP: Final = "bootstrap"
+AGENTS: Final = "agents"
 
 Found: TypeAlias = tuple[Token | None, datetime]
 
@@ -39,11 +40,22 @@ class Door:
     """Lets callers in."""
 
     def __init__(
-        self, shelf: Shelf | None = None, *, bootstrap: str | None = None, auth: Auth = Auth.AUTO, exposed: bool = False
+        self,
+        shelf: Shelf | None = None,
+        *,
+        bootstrap: str | None = None,
+        agents: str | None = None,
+        auth: Auth = Auth.AUTO,
+        exposed: bool = False,
     ) -> None:
-        """*bootstrap* is an admin's token that is a setting; *exposed*: other machines can reach us."""
+        """*bootstrap* and *agents* are tokens that are settings: an admin's, and one for all agents; *exposed*: other
+        machines can reach us."""
         self._shelf = shelf
-        self._bootstrap = bootstrap.encode() if bootstrap else None
+        self._set = [
+            (token.encode(), caller)
+            for token, caller in ((bootstrap, Caller(BOOTSTRAP, Role.ADMIN)), (agents, Caller(AGENTS, Role.AGENT)))
+            if token
+        ]
         self._auth = auth
         self._exposed = exposed
         self._any_token = False
@@ -52,8 +64,7 @@ class Door:
 
     async def is_open(self) -> bool:
         """Whether no token is needed."""
-        given = self._bootstrap is not None
-        so_far = is_open(self._auth, bootstrap=given, exposed=self._exposed, any_token=False)
+        so_far = is_open(self._auth, bootstrap=bool(self._set), exposed=self._exposed, any_token=False)
         return so_far and (self._auth is Auth.OPEN or not await self._has_tokens())
 
     async def caller(self, authorization: str) -> Caller | Refused:
@@ -70,8 +81,9 @@ class Door:
         scheme, _, given = authorization.partition(" ")
         if scheme != "Bearer" or not given:
             return Refused("unknown", "call", "an API token is needed")
-        if self._bootstrap is not None and hmac.compare_digest(given.encode("utf-8", "replace"), self._bootstrap):
-            return Caller(BOOTSTRAP, Role.ADMIN)
+        for expected, caller in self._set:
+            if hmac.compare_digest(given.encode("utf-8", "replace"), expected):
+                return caller
         prefix = prefix_of(given)
         if prefix is None or self._shelf is None:
             return Refused("unknown", "call", "the API token is wrong")

@@ -96,7 +96,7 @@ class Auth(StrEnum):
 def is_open(auth: Auth, *, bootstrap: bool, exposed: bool, any_token: bool) -> bool:
     """Whether everybody who reaches the farm may do anything.
 
-    With `auto`: while it listens on loopback only, no bootstrap token is set, and no token was ever made. A token that
+    With `auto`: while it listens on loopback only, no token is a setting, and no token was ever made. A token that
     was revoked or has expired still counts, so that a farm never falls open by itself.
     """
     if auth is not Auth.AUTO:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
+from pydantic import SecretStr
+
 from coordinator.client.config import ADMIN_TOKEN, default_directory
 from coordinator.config import Settings, is_loopback
 from coordinator.domain.access import Auth
@@ -180,8 +182,10 @@ def _given_settings() -> dict[str, str]:
     """The settings given to us, for the coordinator; those about its services and place it gets from the farm."""
     settings = Settings()
     given = settings.model_dump(include=settings.model_fields_set, mode="json")
-    if settings.api_token is not None:
-        given["api_token"] = settings.api_token.get_secret_value()
+    for name in given:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            given[name] = value.get_secret_value()
     return {f"FARMHAND_{name.upper()}": str(value) for name, value in given.items()}
 
 

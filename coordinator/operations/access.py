@@ -16,7 +16,7 @@ from coordinator.operations.wanted import Wanted
 from schemas.roles import Role
 
 #: Names in the history that are no token's.
-RESERVED: Final = frozenset({"bootstrap", "farmhand"})
+RESERVED: Final = frozenset({"bootstrap", "agents", "farmhand"})
 
 
 @dataclass(frozen=True)

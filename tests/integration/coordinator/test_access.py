@@ -101,12 +101,12 @@ async def test_a_revoked_token_opens_nothing_on_any_coordinator(database_url: st
 
 async def test_an_agents_token_sends_outputs_and_does_nothing_else(database_url: str, amqp_url: str) -> None:
     async with (
-        running(database_url, amqp_url, api_token="of-my-own") as farm,
+        running(database_url, amqp_url, api_token="of-my-own", agents_token="of-them-all") as farm,
         WireWorker(amqp_url, "node-1") as worker,
         caller(farm, "of-my-own") as boss,
     ):
         await worker.online()
-        agents = await boss.create_token("agents", "agent")
+        agents = await boss.create_token("node-1", "agent")
         reader = await boss.create_token("reader", "operator")
         await boss.submit(A_JOB)
         attempt = await worker.assigned()
@@ -122,11 +122,13 @@ async def test_an_agents_token_sends_outputs_and_does_nothing_else(database_url:
                 return await http.put(path, content=body, headers=bearer)
 
             nobody, wrong, enough = await put(None), await put(reader.token), await put(agents.token)
+            assert (await put("of-them-all")).status_code == 201
         assert (nobody.status_code, nobody.headers["WWW-Authenticate"]) == (401, 'Bearer realm="farmhand"')
         assert (wrong.status_code, wrong.json()["type"]) == (403, "urn:farmhand:problem:forbidden")
         assert enough.status_code == 201
-        async with caller(farm, agents.token) as agent:
-            assert await refusal(agent) is ExitCode.AUTHENTICATION
+        for token in (agents.token, "of-them-all"):
+            async with caller(farm, token) as agent:
+                assert await refusal(agent) is ExitCode.AUTHENTICATION
 
 
 async def test_migrate_prints_an_admins_token_when_there_is_none_that_can_be_used(
