@@ -4,11 +4,11 @@ SELECT id, listening_since, least(events_at, heartbeats_at) AS consumed_at
   FROM coordinators WHERE least(events_at, heartbeats_at) > farm_now() - interval '45 seconds';
 
 -- name: silent_workers
--- $1: seconds of silence that are worth a look. Suspects always are.
+-- $1: seconds of silence that are worth a look, of who has no rhythm of its own. Suspects always are.
 SELECT w.id
   FROM workers w JOIN worker_liveness l ON l.worker_id = w.id
  WHERE w.connection = 'suspect'
-    OR (w.connection = 'online' AND l.last_seen_at < farm_now() - make_interval(secs => greatest($1, 2 * w.heartbeat_s)));
+    OR (w.connection = 'online' AND l.last_seen_at < farm_now() - make_interval(secs => coalesce(2 * w.heartbeat_s, $1)));
 
 -- name: zones
 -- $1: the window in which workers turn suspect together. Those of another protocol are heard by other roads: they are
