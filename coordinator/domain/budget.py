@@ -63,6 +63,7 @@ class Exhausted:
     def found(self) -> Found:
         """It as a reason; that it never fits is another one than that others hold it now."""
         facts = {"name": self.name, "used": self.used, "total": self.total, "needs": self.needs}
+        facts["holders"] = ""
         return Found(_NEVER[self.scope] if self.needs > self.total else _FULL[self.scope], facts)
 
 

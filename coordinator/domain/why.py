@@ -85,7 +85,7 @@ LINES: Final[Mapping[Reason, Line]] = {
     _R.LICENSE: Line(
         _K.LIMIT,
         _W.OPERATOR,
-        "Needs {needs} of license {name}; {used} of {total} are in use.",
+        "Needs {needs} of license {name}; {used} of {total} are in use{holders}.",
         "farmhand limits list",
     ),
     _R.QUEUE_LIMIT: Line(
@@ -228,6 +228,10 @@ class Found:
 
     reason: Reason
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_facts(self, **facts: Any) -> "Found":
+        """It, with more that is known."""
+        return Found(self.reason, {**self.facts, **facts})
 
     @property
     def line(self) -> Line:

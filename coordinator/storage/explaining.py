@@ -31,6 +31,8 @@ from schemas.views import JobWhy, NearView, ReasonView, StepView, TaskWhy, Waiti
 
 WHY: Final = queries.load("why")
 _VIEWS: Final = queries.load("views")
+#: As many of the tasks that use a license are named.
+_MOST_HOLDERS: Final = 5
 _WAITING: Final = frozenset({TaskState.BLOCKED, TaskState.SCHEDULED, TaskState.PAUSED, TaskState.READY})
 
 
@@ -133,6 +135,7 @@ async def _explain(farm: Snapshot, row: asyncpg.Record, need: TaskClass) -> Task
     if state in _WAITING:
         workers = await farm.workers()
         held_back, blocked = await farm.group(row["group_id"])
+        held_back = [await _who_holds(farm, found) for found in held_back]
         known = explain(
             need,
             workers,
@@ -161,6 +164,17 @@ async def _explain(farm: Snapshot, row: asyncpg.Record, need: TaskClass) -> Task
             for one in known.nearest
         ],
     )
+
+
+async def _who_holds(farm: Snapshot, found: Found) -> Found:
+    """A license that is in use, with the tasks that use it."""
+    if found.reason is not Reason.LICENSE:
+        return found
+    rows = await farm.connection.fetch(WHY["license_holders"], found.facts["name"], _MOST_HOLDERS + 1)
+    tasks = [str(row["task_id"]) for row in rows]
+    words = ", ".join([*tasks[:_MOST_HOLDERS], *(["…"] if len(tasks) > _MOST_HOLDERS else [])])
+    held = f", by task{'' if len(tasks) == 1 else 's'} {words}" if tasks else ""
+    return found.with_facts(holders=held)
 
 
 async def _standing(farm: Snapshot, row: asyncpg.Record, state: TaskState) -> Standing:

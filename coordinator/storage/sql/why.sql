@@ -46,3 +46,8 @@ SELECT w.id FROM workers w JOIN worker_liveness l ON l.worker_id = w.id
  WHERE w.connection = 'online' AND w.duty = 'awake' AND (w.requested_state IS NULL OR w.requested_state = 'awake')
    AND l.open_sessions = 0
    AND NOT EXISTS (SELECT FROM attempts a WHERE a.worker_id = w.id AND a.state <> 'ended');
+
+-- name: license_holders
+-- Tasks whose attempts use this license, those that have had it longest first.
+SELECT a.task_id FROM attempts a JOIN classes c ON c.id = a.class_id
+ WHERE a.state <> 'ended' AND c.licenses ? $1 ORDER BY a.assigned_at, a.task_id LIMIT $2;

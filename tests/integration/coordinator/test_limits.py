@@ -218,7 +218,7 @@ async def test_why_tells_the_limit_the_license_and_the_pause(farm: Farm) -> None
         async def told(task: int) -> list[str]:
             return [reason.sentence for reason in (await views.why_task(task)).reasons]
 
-        assert await told(first - 1) == ["Needs 1 of license houdini; 1 of 1 are in use."]
+        assert await told(first - 1) == [f"Needs 1 of license houdini; 1 of 1 are in use, by task {first - 2}."]
         assert await told(first + 1) == [f"1 of 1 tasks allowed at once for job {limited.job} run."]
         await farm.desk.ask(PauseQueue("default", "ana", "new driver"))
         assert (await told(first + 1))[0] == "Queue default was paused by ana: new driver."
