@@ -18,14 +18,20 @@ async def find(connection: asyncpg.Connection, ledger: Ledger, wanted: Wanted) -
     if not wanted.guards:
         return
     guarding = ledger.guarding
-    coordinators = await connection.fetch(GUARDS["coordinators"])
-    guarding.coordinators = [(row["id"], row["consumed_at"]) for row in coordinators]
-    guarding.listening_since = max((row["listening_since"] for row in coordinators), default=ledger.now)
-    for row in await connection.fetch(GUARDS["freezes"]):
-        guarding.freezes[row["zone"]] = Freeze(**{**row, "guard": Guard(row["guard"])})
-    if wanted.holders or guarding.freezes:
-        for row in await connection.fetch(GUARDS["zones"], WINDOW):
-            guarding.zones[row["zone"]] = Zone(row["workers"], row["suspects"], row["turned"])
+    since = []
+    for row in await connection.fetch(GUARDS["guards"], WINDOW):
+        name, counts = row["name"], (row["workers"], row["suspects"])
+        match row["kind"]:
+            case "coordinator":
+                guarding.coordinators.append((name, row["at"]))
+                since.append(row["since"])
+            case "freeze":
+                guarding.freezes[name] = Freeze(
+                    name, Guard(row["guard"]), row["since"], *counts, counted_at=row["at"], lost=row["count"]
+                )
+            case "zone":
+                guarding.zones[name] = Zone(*counts, turned=row["count"])
+    guarding.listening_since = max(since, default=ledger.now)
 
 
 async def save(connection: asyncpg.Connection, ledger: Ledger) -> None:
