@@ -30,6 +30,8 @@ OFFSET: Final = timedelta(seconds=2)
 #: Coordinators write their row every 5 s, and somebody sweeps each second.
 SILENT_S: Final = 20.0
 UNSWEPT_S: Final = 30.0
+#: What a coordinator has not done by then it cannot.
+SETTLED_S: Final = 10.0
 #: Somebody has the lock that others wait for.
 LONG_WAIT_S: Final = 5.0
 #: Workers whose queues are looked at.
@@ -222,6 +224,8 @@ async def _presence(connection: asyncpg.Connection, found: Examined) -> list[Che
     found.coordinators = len(present)
     softwares = sorted({row["software"] for row in present})
     had_time = any(row["up_s"] > UNSWEPT_S for row in present)
+    deaf = [row for row in present if not row["hears_broker"] and row["up_s"] > SETTLED_S]
+    freezes = await connection.fetch(_SQL["freezes"])
     return [
         plain("farm", "coordinators", f"{len(present)} at work", "start one: farmhand coordinator",
               bad=not present, rows=rows if not present else ()),
@@ -230,10 +234,21 @@ async def _presence(connection: asyncpg.Connection, found: Examined) -> list[Che
              odd=bool(silent), rows=silent),
         hint("farm", "releases of coordinators", ", ".join(softwares) or "none", "update the others soon",
              odd=len(softwares) > 1),
+        hint("farm", "the broker's word", f"{len(present) - len(deaf)} of {len(present)} hear who is cut off",
+             "deaths are noticed by silence only: rabbitmq-plugins enable rabbitmq_event_exchange, and let the "
+             "coordinators' user read there (FARMHAND_BROKER_EVENTS_VHOST)", odd=bool(deaf), rows=deaf),
+        hint("farm", "losses held back", "; ".join(_frozen(row) for row in freezes) or "nowhere",
+             "if they are gone indeed: farmhand freezes thaw ZONE", odd=bool(freezes), rows=freezes),
         plain("farm", "sweep", "never" if swept_s is None else f"{max(0.0, swept_s):.0f} s ago",
               "no coordinator does the duties of each second: see their logs, and whether somebody holds the lock",
               bad=had_time and (swept_s is None or swept_s > UNSWEPT_S)),
     ]  # fmt: skip
+
+
+def _frozen(row: asyncpg.Record) -> str:
+    if row["zone"] is None:
+        return f"everywhere: {row['suspects']} of {row['workers']} coordinators consume nothing"
+    return f"zone {row['zone']} is {row['guard']}: {row['suspects']} of {row['workers']} were suspect"
 
 
 async def _people(connection: asyncpg.Connection) -> list[CheckView]:

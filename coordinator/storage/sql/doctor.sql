@@ -45,7 +45,7 @@ SELECT day::date AS day
 
 -- name: coordinators
 SELECT id AS coordinator, software, round(extract(epoch FROM farm_now() - seen_at)::numeric, 1)::float8 AS silent_s,
-       round(extract(epoch FROM farm_now() - started_at)::numeric, 1)::float8 AS up_s
+       round(extract(epoch FROM farm_now() - started_at)::numeric, 1)::float8 AS up_s, hears_broker
   FROM coordinators ORDER BY id LIMIT 100;
 
 -- name: swept
@@ -65,3 +65,6 @@ SELECT id FROM workers WHERE connection = 'online' AND protocol = 'native' ORDER
 -- name: parked
 SELECT reason, count(*)::integer AS messages, max(id) AS newest
   FROM parked WHERE state = 'parked' GROUP BY reason ORDER BY 2 DESC LIMIT 20;
+
+-- name: freezes
+SELECT nullif(zone, '') AS zone, guard, since, workers, suspects FROM freezes ORDER BY freezes.zone;
