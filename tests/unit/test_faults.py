@@ -62,6 +62,7 @@ class Stage:
 
     def __init__(self, path: Path) -> None:
         self.farm = Farm(path)
+        self.gone: list[str] = []
 
 
 def an_auditor(path: Path) -> Auditor:
@@ -123,6 +124,7 @@ def test_what_a_journal_still_holds_is_named(tmp_path: Path) -> None:
     database.close()
 
     assert open_in_journals(tmp_path) == ["agent-1: task 7 attempt 2 is left in state 1"]
+    assert open_in_journals(tmp_path, ["agent-1"]) == []
 
 
 def test_the_report_says_all_and_its_last_line_the_sum(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ _BEGUN: Final = "SELECT n_completed >= $2 OR finished_at IS NOT NULL FROM jobs W
 _PROMOTED: Final = """
 SELECT NOT EXISTS (SELECT FROM tasks t JOIN specs s ON s.id = t.spec_id
                      JOIN attempts a ON a.task_id = t.id AND a.attempt = t.accepted_attempt
-                    WHERE t.job_id = $1 AND s.name = 'program' AND a.promoted_at IS NULL)
+                    WHERE t.job_id = $1 AND s.name = 'program' AND a.promoted_at IS NULL AND a.worker_id <> ALL($2))
 """
 
 
@@ -51,7 +51,7 @@ async def one_run(stage: Stage, auditor: Auditor, fault: Fault, number: int) -> 
     await stage.until(_DONE, job, within_s=fault.patience_s)
     seconds = time.monotonic() - healed
     back = await stage.whole()
-    promoted = await stage.until(_PROMOTED, job, within_s=fault.patience_s)
+    promoted = await stage.until(_PROMOTED, job, stage.gone, within_s=fault.patience_s)
     findings = await auditor.run(job, number, work.book)
     findings.others += [] if back else ["the farm was not whole again"]
     findings.others += [] if promoted else ["accepted outputs were not promoted"]
@@ -96,7 +96,7 @@ async def prove(faults: Sequence[Fault], given: argparse.Namespace) -> list[Run]
         if runs:
             left = await diagnosis(stage)
             await asyncio.gather(*(part.stop() for part in stage.farm.agents.values()))
-            runs[-1].findings.others += left + open_in_journals(home)
+            runs[-1].findings.others += left + open_in_journals(home, stage.gone)
     return runs
 
 

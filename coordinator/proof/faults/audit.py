@@ -7,7 +7,7 @@ whatever the rows say; what was promoted is in the file.
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -147,7 +147,7 @@ class Auditor:
 
     def _published(self, rows: Sequence[Any], run: int, found: Findings) -> None:
         for row in rows:
-            if row["name"] == "program" and row["accepted"]:
+            if row["name"] == "program" and row["accepted"] and row["worker"] not in self._stage.gone:
                 path = self._stage.farm.published / f"run-{run}" / str(row["index"]) / "made.txt"
                 said = path.read_text() if path.exists() else "nothing"
                 if said != f"{row['task']} {row['attempt']}":
@@ -178,10 +178,12 @@ def _is_unexpected(line: str) -> bool:
         return False
 
 
-def open_in_journals(home: Path) -> list[str]:
+def open_in_journals(home: Path, gone: Collection[str] = ()) -> list[str]:
     """What agents that have ended still hold or have reported without an answer; *home* is where their journals are."""
     left = []
     for path in sorted(home.glob("*/journal.sqlite")):
+        if path.parent.name in gone:
+            continue
         database = sqlite3.connect(path)
         try:
             for task, attempt, state in database.execute("select task, attempt, state from attempts where state < 3"):

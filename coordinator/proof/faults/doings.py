@@ -85,9 +85,8 @@ async def replaced(stage: Stage) -> None:
     part = stage.part("agent")
     await asyncio.to_thread(part.kill)
     del stage.farm.agents[part.name]
-    names = {f"agent-{number}" for number in range(1, len(stage.farm.agents) + 3)}
-    free = sorted(name for name in names - set(stage.farm.agents) - {part.name} if (name, "broker") in stage.hops)
-    await stage.farm.add_agent(free[0])
+    stage.gone.append(part.name)
+    await stage.farm.add_agent(await stage.new_name())
 
 
 # --- the broker --------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ class Stage:
         """All choices come from *seed*; when things happen does not."""
         self.chance = random.Random(seed)
         self.hops: dict[tuple[str, str], Proxy] = {}
-        agents = {f"agent-{number}": ("broker",) for number in range(1, AGENTS + 2)}
+        agents = {f"agent-{number}": ("broker",) for number in range(1, AGENTS + 1)}
         coordinators = {f"coordinator-{number}": ("broker", "database") for number in range(1, COORDINATORS + 1)}
         for name, ways in (agents | coordinators).items():
             for way in ways:
@@ -52,6 +52,8 @@ class Stage:
             Plan(agents=AGENTS, slots=SLOTS, coordinators=COORDINATORS, through=self._through),
             say=lambda line: print(line, file=sys.stderr),
         )
+        #: Agents that never come back: what they had not promoted yet never is.
+        self.gone: list[str] = []
         self._stack = AsyncExitStack()
 
     def _through(self, name: str, url: str) -> str:
@@ -99,6 +101,12 @@ class Stage:
         """The way of one of the *kind* to broker or database, one that is in use."""
         used = [hop for (name, to), hop in self.hops.items() if name.startswith(kind) and to == way and hop.connections]
         return self.chance.choice(used or [self.hops[f"{kind}-1", way]])
+
+    async def new_name(self) -> str:
+        """A name that no agent has had, with a way to the broker."""
+        name = f"agent-{AGENTS + len(self.gone) + 1}"
+        self.hops[name, "broker"] = await self._stack.enter_async_context(Proxy())
+        return name
 
     # --- what is asked -------------------------------------------------------------------------------------
 
