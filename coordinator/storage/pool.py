@@ -16,10 +16,15 @@ from coordinator.operations.store import BadBatchError, StoreUnavailableError
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
-#: Milliseconds.
+#: Milliseconds; keepalives in seconds.
 SESSION: Final = {
     "idle_in_transaction_session_timeout": "5000",
     "statement_timeout": "10000",
+    # A machine that has vanished says no goodbye: without these its connections would stay for hours.
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "20000",
     "application_name": "farmhand",
     "jit": "off",
 }

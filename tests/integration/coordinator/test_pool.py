@@ -80,6 +80,13 @@ async def test_a_transaction_is_committed_or_rolled_back_whole(pool: asyncpg.Poo
         assert [row["name"] for row in await connection.fetch("SELECT name FROM duties")] == ["a"]
 
 
+async def test_the_server_looks_whether_its_clients_are_still_there(pool: asyncpg.Pool) -> None:
+    async with lent(pool) as connection:
+        seconds = [int(await connection.fetchval(f"SHOW tcp_keepalives_{name}")) for name in ("idle", "interval")]
+        count = int(await connection.fetchval("SHOW tcp_keepalives_count"))
+    assert seconds[0] + seconds[1] * count <= 60
+
+
 async def test_a_database_that_is_slow_and_answers_keeps_its_connections(hop: Proxy, pool: asyncpg.Pool) -> None:
     async with lent(pool) as connection:
         await connection.execute("SET statement_timeout = 50")
