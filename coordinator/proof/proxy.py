@@ -57,6 +57,7 @@ class Proxy:
         self._flowing = {way: asyncio.Event() for way in Way}
         self._cut_after: tuple[Way, int] | None = None
         self._cut_at: tuple[bytes, bool] | None = None
+        self._watched: tuple[bytes, asyncio.Event] | None = None
         #: What `through` has answered last.
         self.url = ""
         self.latency_s = 0.0
@@ -142,6 +143,12 @@ class Proxy:
         """
         self._cut_at = (words, delivered)
 
+    async def said(self, words: bytes) -> None:
+        """Return as soon as a client has said *words*, which are passed on."""
+        heard = asyncio.Event()
+        self._watched = (words, heard)
+        await heard.wait()
+
     # --- how it works --------------------------------------------------------------------------------------
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -195,6 +202,8 @@ class Proxy:
         if self._cut_at is not None and way is Way.UP and self._cut_at[0] in data:
             await self._cut_here(pair, data, delivered=self._cut_at[1])
             return False
+        if self._watched is not None and way is Way.UP and self._watched[0] in data:
+            self._watched[1].set()
         allowed = len(data)
         if self._cut_after is not None and self._cut_after[0] is way:
             allowed = min(allowed, self._cut_after[1] - pair.passed[way])

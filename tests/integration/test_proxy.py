@@ -184,6 +184,17 @@ async def test_cut_during_commit_leaves_the_client_without_the_outcome(database_
         await other.close()
 
 
+async def test_it_says_when_a_client_has_said_something(hop: Proxy) -> None:
+    async with connected(hop) as (reader, writer):
+        waiting = asyncio.create_task(hop.said(b"COMMIT"))
+        await nothing(lambda: reader.read(1))
+        assert not waiting.done()
+        writer.write(b"please COMMIT now")
+        async with asyncio.timeout(SOON_S):
+            await waiting
+            assert await reader.readexactly(17) == b"please COMMIT now"
+
+
 async def test_where_nobody_listens_it_ends_the_connection() -> None:
     async with Proxy("http://127.0.0.1:1") as hop:
         reader, writer = await asyncio.open_connection("127.0.0.1", hop.port)

@@ -51,6 +51,9 @@ FAULTS: Final = (
     Fault("one of two coordinators ended and started", doings.ended("coordinator"), 6),
     Fault("one of two coordinators stopped for 3 s", doings.stopped("coordinator", 3), 6, short=True),
     Fault("one of two coordinators stopped for 15 s", doings.stopped("coordinator", 15), 4),
+    Fault("a coordinator stopped inside a transaction for 2 s", doings.stopped_inside(b"BEGIN", 2), 6, short=True),
+    Fault("a coordinator stopped inside a transaction for 8 s", doings.stopped_inside(b"BEGIN", 8), 5),
+    Fault("a coordinator stopped while it commits for 8 s", doings.stopped_inside(b"COMMIT", 8), 5),
     Fault("all coordinators stopped for 7 s", doings.stopped("coordinator", 7, all_=True), 4),
     # the broker
     Fault("broker killed", doings.broker_killed, 8, short=True),

@@ -70,6 +70,18 @@ async def _hold(parts: list[Part], seconds: float, *, tasks: bool) -> None:
             part.signal(signal.SIGCONT)
 
 
+def stopped_inside(words: bytes, seconds: float) -> Doing:
+    """SIGSTOP to a coordinator that has just said *words* to the database, for so long."""
+
+    async def do(stage: Stage) -> None:
+        part = stage.part("coordinator")
+        async with asyncio.timeout(20):
+            await stage.hops[part.name, "database"].said(words)
+        await _hold([part], seconds, tasks=False)
+
+    return do
+
+
 def bereft(*, supervisors: bool) -> Doing:
     """SIGKILL to a running task's processes, or to the supervisors above them."""
 
