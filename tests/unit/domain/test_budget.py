@@ -164,6 +164,27 @@ def test_no_limit_is_ever_exceeded_and_nothing_assignable_is_left(
 
 
 @settings(max_examples=examples(0.6))
+@given(RULES, FARM, GROUPS, st.sets(st.integers(1, 8)))
+def test_what_is_paused_gets_nothing_and_stands_in_nobodys_way(
+    rules: Rules,
+    drawn: list[tuple[int, int, list[str], list[str]]],
+    groups: list[tuple[int, str, int, int]],
+    paused: set[int],
+) -> None:
+    farm, without = Simulated(rules, a_farm(drawn), groups), Simulated(rules, a_farm(drawn), groups)
+    for number in paused & farm.groups.keys():
+        hold = Hold(Scope.JOB, str(number), "ana", NOW)
+        farm.groups[number] = replace(farm.groups[number], hold=hold)
+        without.ready[number] = []
+    while given_away := farm.step():
+        assert given_away == without.step()
+        assert not {group for _, group in given_away} & paused
+    assert not without.step()
+    for number in paused & farm.groups.keys():
+        assert len(farm.ready[number]) == farm.groups[number].ready, "all of it still waits"
+
+
+@settings(max_examples=examples(0.6))
 @given(GROUPS)
 def test_a_license_without_a_total_has_none_to_give(groups: list[tuple[int, str, int, int]]) -> None:
     farm = Simulated(Rules(), a_farm([(1, 6, ["echo", "render"], ["y"])]), groups)
