@@ -44,14 +44,24 @@ class PrivateRabbit:
     """One RabbitMQ node."""
 
     def __init__(
-        self, binaries: RabbitBinaries, directory: Path, *, ports: RabbitPorts, password: str, plugins: Sequence[str]
+        self,
+        binaries: RabbitBinaries,
+        directory: Path,
+        *,
+        ports: RabbitPorts,
+        password: str,
+        plugins: Sequence[str],
+        node: str = NODE,
+        peers: Sequence[str] = (),
     ) -> None:
-        """A node that keeps its data under *directory*."""
+        """A node that keeps its data under *directory*; *peers* are the nodes of its cluster, itself included."""
         self._binaries = binaries
         self._directory = directory
         self._ports = ports
         self._password = password
         self._plugins = tuple(plugins)
+        self.node = node
+        self._peers = tuple(peers)
         self._epmd: Child | None = None
         self._node: Child | None = None
         self._signs: socket.socket | None = None
@@ -139,7 +149,7 @@ class PrivateRabbit:
             LocalServiceError: it refused; with its reason.
         """
         done = subprocess.run(
-            [str(self._binaries.ctl), "--quiet", "-n", NODE, *words],
+            [str(self._binaries.ctl), "--quiet", "-n", self.node, *words],
             env=self._environment(),
             capture_output=True,
             text=True,
@@ -168,6 +178,9 @@ class PrivateRabbit:
             "log.file.rotation.size = 10485760",
             "log.file.rotation.count = 3",
         ]
+        if self._peers:
+            lines += ["cluster_formation.peer_discovery_backend = classic_config"]
+            lines += [f"cluster_formation.classic_config.nodes.{n} = {peer}" for n, peer in enumerate(self._peers, 1)]
         if MANAGEMENT in self._plugins:
             lines += [f"management.tcp.ip = {LOOPBACK}", f"management.tcp.port = {self._ports.management}"]
         if PROMETHEUS in self._plugins:
@@ -189,7 +202,7 @@ class PrivateRabbit:
             "RABBITMQ_GENERATED_CONFIG_DIR": f"{here}/config",
             "RABBITMQ_MNESIA_BASE": f"{here}/data",
             "RABBITMQ_LOG_BASE": f"{here}/log",
-            "RABBITMQ_NODENAME": NODE,
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_DIST_PORT": str(self._ports.distribution),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         }
