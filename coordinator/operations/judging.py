@@ -181,7 +181,7 @@ def _look_for_deaf(ledger: Ledger) -> None:
         there = len(guarding.coordinators)
         guarding.freezes[FARM] = Freeze(FARM, Guard.FROZEN, ledger.now, there, len(deaf), ledger.now)
         _note(ledger, FARM, Guard.FROZEN, None, {"reason": "coordinators consume nothing", "deaf": deaf})
-    elif not deaf and FARM in guarding.freezes:
+    elif not deaf and guarding.coordinators and FARM in guarding.freezes:
         del guarding.freezes[FARM]
         _note(ledger, FARM, Guard.CALM, None, {"reason": "no coordinator is deaf any more"})
 

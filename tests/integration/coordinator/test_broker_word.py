@@ -4,9 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
+import pytest
+
 from schemas.task import AssignedAttempt, AttemptRef, Held, Phase, Verdict
 from schemas.worker import Duty, WorkerOffline
 from tests.support.farm import Farm, running
+from tests.support.services import name_of
 from tests.support.wire import WireWorker
 
 HEARS = "SELECT bool_and(hears_broker AND events_at > started_at AND heartbeats_at > started_at) FROM coordinators"
@@ -184,11 +187,14 @@ async def test_of_two_coordinators_each_hears_and_the_loss_happens_once(database
         assert (await farm.rows("SELECT count(*) FROM attempts"))[0][0] == 2
 
 
-async def test_a_coordinator_that_is_not_to_ask_the_broker_notices_a_death_by_silence(
-    database_url: str, amqp_url: str
+@pytest.mark.parametrize("vhost", ["", "nowhere", "of the farm"])
+async def test_without_the_brokers_word_a_death_is_noticed_by_silence(
+    vhost: str, database_url: str, amqp_url: str
 ) -> None:
+    """It is not asked for; there is no such virtual host; there is no such exchange in it, as without the plugin."""
+    named = name_of(amqp_url) if vhost == "of the farm" else vhost
     async with (
-        running(database_url, amqp_url, hurried=True, broker_events_vhost="") as farm,
+        running(database_url, amqp_url, hurried=True, broker_events_vhost=named) as farm,
         WireWorker(amqp_url, "node-1", named=True) as doomed,
         WireWorker(amqp_url, "node-2", named=True) as other,
     ):

@@ -7,7 +7,7 @@ import pytest
 from coordinator.operations.requests import CancelTasks, RequeueTasks
 from schemas.task import AssignedAttempt, AttemptRef, Held, Outcome, Phase
 from schemas.worker import Capacity, WorkerOffline
-from tests.support.farm import Farm
+from tests.support.farm import Farm, running
 from tests.support.wire import WireWorker
 
 EXCLUSIVE = {"kind": "exec", "commands": [{"name": "exec"}], "exclusive": True}
@@ -71,6 +71,29 @@ async def test_a_lost_workers_task_waits_until_its_lease_is_over(farm: Farm) -> 
         again = await other.assigned()
         assert (again.task, again.attempt) == (attempt.task, 2)
         assert (await farm.rows("SELECT released_by FROM leases WHERE attempt = 1"))[0][0] == "expired"
+
+
+async def test_a_closed_connection_gives_nothing_away_before_the_lease_is_over_even_without_a_grace(
+    database_url: str, amqp_url: str
+) -> None:
+    async with (
+        running(database_url, amqp_url, reconnect_grace_s=0.0) as farm,
+        a_worker(farm, "node-1", named=True) as cut_off,
+        a_worker(farm, "node-2") as other,
+    ):
+        await farm.until("SELECT bool_and(hears_broker AND heartbeats_at > started_at) FROM coordinators")
+        await cut_off.online()
+        await farm.submit(EXCLUSIVE)
+        attempt = await granted(cut_off)
+        await other.online()
+        await farm.until("SELECT state = 'running' FROM tasks")
+
+        await cut_off.vanish()
+
+        await farm.until("SELECT connection = 'lost' FROM workers WHERE id = 'node-1'")
+        await waits(farm, attempt.task)
+        await lease_over(farm, attempt.task)
+        assert (await other.assigned()).attempt == 2
 
 
 async def test_an_attempt_that_was_never_granted_is_in_nobodys_way(farm: Farm) -> None:

@@ -4,12 +4,14 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import aio_pika
+import asyncpg
 import httpx
 import pytest
 from pamqp.common import FieldTable
 
 from coordinator.operations.requests import ConflictError, ThawZone
 from coordinator.storage.examine import examine
+from coordinator.storage.store import LOCK
 from schemas.task import AssignedAttempt, Held, Phase, Verdict
 from schemas.worker import Capacity
 from tests.integration.coordinator.test_broker_word import listening
@@ -135,3 +137,39 @@ async def test_a_coordinator_whose_connection_closed_is_not_waited_for(database_
         gone: FieldTable = {"connection_name": name}
         await (await aio_pika.connect(amqp_url, client_properties=gone)).close()
         await farm.until("SELECT count(*) = 1 FROM coordinators")
+
+
+async def test_while_no_coordinator_consumes_anything_nobody_is_judged_however_long_that_takes(
+    database_url: str, amqp_url: str
+) -> None:
+    async with (
+        listening(database_url, amqp_url, 0.0) as farm,
+        WireWorker(amqp_url, "node-1", named=True) as doomed,
+    ):
+        await doomed.online()
+        since = "listening_since = farm_now() - interval '1 hour'"
+        deaf = f"UPDATE coordinators SET {since}, events_at = farm_now() - interval '{{}} s'"
+        pool = await asyncpg.connect(database_url)
+        try:
+            # As a broker with an alarm does: nothing comes, not even its own canaries.
+            async with pool.transaction():
+                await pool.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+                await pool.execute(deaf.format(20))
+                await pool.execute("CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'")
+                await pool.execute(
+                    "CREATE TRIGGER deaf BEFORE UPDATE ON coordinators FOR EACH ROW EXECUTE FUNCTION keep()"
+                )
+            await farm.until("SELECT EXISTS (SELECT FROM freezes WHERE zone = '')")
+            await doomed.vanish()
+            await farm.until("SELECT cut_at < farm_now() - interval '2 s' FROM workers")
+            await pool.execute("ALTER TABLE coordinators DISABLE TRIGGER deaf")
+            await pool.execute(deaf.format(50))
+            await pool.execute("ALTER TABLE coordinators ENABLE TRIGGER deaf")
+            now = (await farm.rows("SELECT farm_now() + interval '3 s'"))[0][0]
+            await farm.until("SELECT last_run_at > $1 FROM duties WHERE name = 'sweep'", now)
+            assert (await farm.rows("SELECT connection FROM workers"))[0][0] == "suspect"
+            assert (await farm.rows("SELECT count(*) FROM freezes WHERE zone = ''"))[0][0] == 1
+            await pool.execute("DROP TRIGGER deaf ON coordinators")
+        finally:
+            await pool.close()
+        await farm.until("SELECT NOT EXISTS (SELECT FROM freezes)")
