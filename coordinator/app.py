@@ -65,7 +65,7 @@ SOFTWARE: Final = f"farmhand {version('farmhand')}"
 
 
 #: Settings that gateways read.
-_FOR_GATEWAYS: Final = {"openwork_stop_url"}
+_FOR_GATEWAYS: Final = {"flamenco_registration", "flamenco_variables", "openwork_stop_url"}
 #: Connections for what people read.
 READERS: Final = 4
 #: Seconds after which the consumer of a queue that may well be empty is rebuilt all the same.
@@ -188,7 +188,14 @@ class Coordinator:
             diagnose=a_doctor(settings, self.name, health).diagnose,
             mints={gateway.name: gateway.mint for gateway in GATEWAYS if gateway.mint is not None},
         )
-        gate = Gate(desk.ask, shelf, PostgresErrands(reading), settings.model_dump(include=_FOR_GATEWAYS))
+        gate = Gate(
+            desk.ask,
+            shelf,
+            PostgresErrands(reading),
+            web.state.farm,
+            ear,
+            settings.model_dump(include=_FOR_GATEWAYS),
+        )
         sites = hosts(web, self._places, gate, version("farmhand"), (settings.http_host, settings.http_port))
         async with serving(sites), asyncio.TaskGroup() as group:
             road = group.create_task(broker.run())

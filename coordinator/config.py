@@ -3,7 +3,7 @@
 import ipaddress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -47,6 +47,12 @@ class Settings(BaseSettings):
             description="protocols of other farms' workers: all, or NAME or NAME@HOST:PORT, with commas",
         ),
     ] = ""
+    flamenco_registration: Annotated[
+        Literal["open", "closed"], Field(description="whether Flamenco workers may register themselves")
+    ] = "open"
+    flamenco_variables: Annotated[
+        Path | None, Field(description="a flamenco-manager.yaml whose variables Flamenco workers are told")
+    ] = None
     openwork_stop_url: Annotated[
         str, Field(pattern="^(https?://.+)?$", description="who stops OpenWork workers; asked by POST")
     ] = ""

@@ -36,6 +36,7 @@ WITHHELD: Final = frozenset({Asked.AWAKE, Asked.DRAIN, Asked.QUARANTINED})
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = {
     NATIVE: Protocol("Farmhand", Work.PUSHED, frozenset(Asked)),
+    "flamenco_v3": Protocol("Flamenco 3", Work.PULLED, frozenset(Asked)),
     "stencila": Protocol("Stencila Hub", Work.NONE, frozenset()),
     "openwork": Protocol("OpenWork", Work.NONE, frozenset({Asked.OFFLINE})),
 }

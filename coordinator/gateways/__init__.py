@@ -7,7 +7,7 @@ is odd in a protocol lives in its `translate`.
 
 from typing import Final
 
-from coordinator.gateways import openwork, stencila
+from coordinator.gateways import flamenco_v3, openwork, stencila
 from coordinator.gateways.kit import Gateway
 
-GATEWAYS: Final[tuple[Gateway, ...]] = (openwork.GATEWAY, stencila.GATEWAY)
+GATEWAYS: Final[tuple[Gateway, ...]] = (flamenco_v3.GATEWAY, openwork.GATEWAY, stencila.GATEWAY)

@@ -8,7 +8,8 @@ from typing import Final, Self
 from uuid import UUID
 
 from coordinator.domain.access import Token, digest_of, gateway_prefix_of, prefix_of
-from coordinator.operations.foreign import Portrait, enrol
+from coordinator.domain.worker import PRESENT, Worker
+from coordinator.operations.foreign import Portrait, enrol, take_over
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.records import NewToken
 from coordinator.operations.requests import Changed, ConflictError, InvalidError, NotFoundError, Request
@@ -84,6 +85,64 @@ class RevokeToken(Request[Changed]):
 
     name: str
     actor: str
+
+
+@dataclass(frozen=True)
+class Enlist(Request[str]):
+    """A worker makes itself known, with a credential that it has made up: answers with its name here.
+
+    That is *worker*; when somebody has that name and is there, *otherwise*. One that has gone is this one come back: it
+    is the same row, under its new credential, without the labels that were approved for the former bearer.
+    """
+
+    worker: str
+    otherwise: str
+    gateway: str
+    prefix: str
+    digest: bytes
+    portrait: Portrait
+    instance: UUID
+    actor: str
+
+
+def want_enlist(wanted: Wanted, request: Enlist) -> None:
+    """Who has these names, and with which credentials."""
+    for name in (request.worker, request.otherwise):
+        wanted.holders.add(name)
+        wanted.foreign.add(name)
+        wanted.tokens.add(name)
+
+
+def enlist(ledger: Ledger, request: Enlist) -> str:
+    """Make the worker known, or again."""
+    name, former = request.worker, ledger.workers.get(request.worker)
+    if former is not None and (former.protocol != request.portrait.protocol or not _has_gone(former)):
+        name, former = request.otherwise, None
+    if name in ledger.tokens:
+        revoke(ledger, RevokeToken(name, request.actor))
+    if former is None:
+        enrol(ledger, name, request.portrait, request.instance)
+    else:
+        take_over(ledger, former, request.portrait, request.actor)
+    create(
+        ledger,
+        CreateToken(
+            name,
+            Role.AGENT,
+            request.prefix,
+            request.digest,
+            None,
+            request.actor,
+            gateway=request.gateway,
+            subject=name,
+        ),
+    )
+    return name
+
+
+def _has_gone(worker: Worker) -> bool:
+    """Whether it was here and is not any more."""
+    return worker.connection not in PRESENT and bool(worker.arrivals)
 
 
 def want_new(wanted: Wanted, request: CreateToken) -> None:

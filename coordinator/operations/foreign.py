@@ -10,12 +10,13 @@ An old one never brings back who has left, and never concerns another life than 
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from coordinator.domain.attempt import Attempt, AttemptState
+from coordinator.domain.clones import Arrival
 from coordinator.domain.liveness import turn
 from coordinator.domain.protocol import NATIVE, Work, protocol_of
 from coordinator.domain.worker import PRESENT, Asked, Connection, Duty, Worker, WorkerEvent, takes_work
@@ -81,17 +82,22 @@ class Standing:
     told_at: datetime | None
     active_at: datetime | None
     now: datetime
+    platform: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Arrive(Request[Standing]):
-    """The worker says that it is here. Another *instance* than before is another life: what the former held is lost."""
+    """The worker says that it is here. Another *instance* than before is another life: what the former held is lost.
+
+    Where the protocol lets a report come after that (`keeps`), it is lost when the worker asks for work.
+    """
 
     worker: str
     portrait: Portrait
     instance: UUID
     sign: Sign = LIVES
     duty: Duty = Duty.AWAKE
+    keeps: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,13 +116,17 @@ class Hear(Request[Standing]):
 
 @dataclass(frozen=True)
 class Depart(Request[Changed]):
-    """The worker says goodbye: what it holds is ready again at once, no retry burnt."""
+    """The worker says goodbye: what it holds is ready again at once, no retry burnt.
+
+    *duty* is what it was willing to do before; with `remembers` that is what its row says.
+    """
 
     worker: str
     instance: UUID | None = None
     sign: Sign = LIVES
     reason: str | None = None
     duty: Duty | None = None
+    remembers: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,9 +167,11 @@ def arrive(ledger: Ledger, request: Arrive) -> Standing:
         worker = _new(ledger, request.worker, request.portrait, request.instance, request.duty)
     else:
         if worker.instance != request.instance or worker.connection not in PRESENT:
-            _new_life(ledger, worker, request.instance, "the worker came back without it")
+            _new_life(ledger, worker, request.instance, "the worker came back without it", keeps=request.keeps)
         _describe(ledger, worker, request.portrait)
         _turn(ledger, worker, WorkerEvent.CAME)
+    if request.keeps:
+        worker.arrivals = [Arrival(str(request.instance), "", ledger.now).stored()]
     states.take_duty(ledger, worker, request.duty, None)
     return note(ledger, worker, request.sign)
 
@@ -181,7 +193,7 @@ def hear(ledger: Ledger, request: Hear) -> Standing:
         _new_life(ledger, worker, instance, "the worker came back without it")
         _turn(ledger, worker, WorkerEvent.CAME)
     else:
-        _come_back(ledger, worker)
+        come_back(ledger, worker)
     return note(ledger, worker, request.sign)
 
 
@@ -197,7 +209,7 @@ def depart(ledger: Ledger, request: Depart) -> Changed:
     for attempt in held:
         tasks.give_back(ledger, attempt)
     worker.reason = request.reason
-    states.end_instance(ledger, worker, request.duty)
+    states.end_instance(ledger, worker, worker.duty if request.remembers else request.duty)
     note(ledger, worker, request.sign)
     detail = {"reason": request.reason, "handed_back": len(held)}
     ledger.note_worker("worker.offline", worker.id, detail=detail)
@@ -223,6 +235,7 @@ def standing(ledger: Ledger, worker: Worker) -> Standing:
         told_at=signs.told_at,
         active_at=signs.told_active_at,
         now=ledger.now,
+        platform=worker.platform,
     )
 
 
@@ -272,6 +285,17 @@ def enrol(ledger: Ledger, name: str, portrait: Portrait, instance: UUID) -> Work
     return worker
 
 
+def take_over(ledger: Ledger, worker: Worker, portrait: Portrait, actor: str) -> None:
+    """A worker that has gone comes again under another name of its own: its row is the same, its labels are not."""
+    ledger.note_worker("worker.recognised", worker.id, actor=actor, detail={"before": worker.foreign_id})
+    worker.foreign_id = portrait.foreign_id
+    if worker.labels:
+        worker.labels = []
+        ledger.capacity_at.add(worker.id)
+    ledger.dirty_workers.add(worker.id)
+    _describe(ledger, worker, portrait)
+
+
 def _describe(ledger: Ledger, worker: Worker, portrait: Portrait) -> None:
     """Take over what it says of itself; what has not changed is not written."""
     for name in (
@@ -297,15 +321,19 @@ def _describe(ledger: Ledger, worker: Worker, portrait: Portrait) -> None:
             ledger.capacity_at.add(worker.id)
 
 
-def _new_life(ledger: Ledger, worker: Worker, instance: UUID, why: str) -> None:
-    """Another epoch: what it held before is lost."""
+def _new_life(ledger: Ledger, worker: Worker, instance: UUID, why: str, *, keeps: bool = False) -> None:
+    """Another epoch: what it held before is lost, unless it *keeps* that until it asks for work."""
     worker.epoch += 1
     worker.reason = None
     if worker.instance != instance:
         worker.instance = instance
         states.begin_instance(ledger, worker)
-    for attempt in list(ledger.held[worker.id].values()):
-        tasks.lose(ledger, attempt, why)
+    for key, attempt in list(ledger.held[worker.id].items()):
+        if keeps and attempt.live:
+            attempt.epoch = worker.epoch
+            ledger.dirty_attempts.add(key)
+        else:
+            tasks.lose(ledger, attempt, why)
     ledger.dirty_workers.add(worker.id)
     signs = ledger.foreign.signs[worker.id]
     signs.active_at = ledger.now
@@ -313,7 +341,7 @@ def _new_life(ledger: Ledger, worker: Worker, instance: UUID, why: str) -> None:
     ledger.note_worker("worker.online", worker.id, detail={"epoch": worker.epoch, "software": worker.software})
 
 
-def _come_back(ledger: Ledger, worker: Worker) -> None:
+def come_back(ledger: Ledger, worker: Worker) -> None:
     """It is online, whatever it was: a sign of life is enough."""
     if worker.connection is Connection.SUSPECT:
         _turn(ledger, worker, WorkerEvent.HEARD)
@@ -371,15 +399,22 @@ def claim(ledger: Ledger, request: Claim) -> Claimed:
         raise ConflictError(f"worker {worker.id} has its work from elsewhere, or is sent it")
     if worker.connection is Connection.OFFLINE:
         return Claimed(standing(ledger, worker), [])
-    _come_back(ledger, worker)
+    come_back(ledger, worker)
     now = note(ledger, worker, request.sign)
     for attempt in list(ledger.held[worker.id].values()):
         if attempt.state is AttemptState.STOPPING:
             tasks.lose(ledger, attempt, "the worker asks for other work")
+        elif is_of_former_life(worker, attempt):
+            tasks.lose(ledger, attempt, "the worker began anew, and asks for work")
     if not takes_work(worker):
         return Claimed(now, [])
     ledger.capacity_at.add(worker.id)
     return Claimed(now, ledger.foreign.asking.setdefault(worker.id, []))
+
+
+def is_of_former_life(worker: Worker, attempt: Attempt) -> bool:
+    """Whether *attempt* was given to the worker before it last came, and kept for a report that may still come."""
+    return bool(worker.arrivals) and attempt.assigned_at < Arrival.read(worker.arrivals[-1]).at
 
 
 def gets_now(ledger: Ledger, worker: Worker) -> bool:
@@ -399,8 +434,17 @@ async def hand_out(tx: Transaction, ledger: Ledger) -> None:
         asked[attempt.worker_id].append(_handed(ledger, attempt, order, again=again))
 
 
+def _counted(ledger: Ledger, attempt: Attempt, spec: Mapping[str, Any]) -> None:
+    """How many steps the attempt has, from the moment on that it is told: its worker says only how many are done."""
+    if attempt.total is None:
+        attempt.done, attempt.total = 0, sum(int(command.get("steps", 1)) for command in spec["commands"])
+        ledger.dirty_attempts.add((attempt.task_id, attempt.attempt))
+
+
 def _handed(ledger: Ledger, attempt: Attempt, order: Order, *, again: bool) -> Handed:
     task, job = ledger.tasks[attempt.task_id], ledger.jobs[order.job_id]
+    spec = json.loads(f"{{{order.body}}}")
+    _counted(ledger, attempt, spec)
     return Handed(
         task=attempt.task_id,
         attempt=attempt.attempt,
@@ -409,7 +453,7 @@ def _handed(ledger: Ledger, attempt: Attempt, order: Order, *, again: bool) -> H
         job_priority=job.priority,
         name=order.name,
         priority=task.priority,
-        spec=json.loads(f"{{{order.body}}}"),
+        spec=spec,
         inputs=tuple((name, first, tuple(numbers)) for name, first, numbers in order.inputs),
         done=attempt.done,
         total=attempt.total,

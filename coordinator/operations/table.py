@@ -17,6 +17,7 @@ from coordinator.operations import (
     judging,
     limiting,
     pausing,
+    pulling,
     reports,
     retention,
     schedules,
@@ -388,11 +389,16 @@ OPERATIONS: Final[Mapping[type, Operation]] = {
     schedules.FireSchedules: Operation(schedules.want_due, schedules.fire),
     **{
         request: Operation(want, apply)
-        for request, (want, apply) in (*pausing.OPERATIONS.items(), *limiting.OPERATIONS.items())
+        for request, (want, apply) in (
+            *pausing.OPERATIONS.items(),
+            *limiting.OPERATIONS.items(),
+            *pulling.OPERATIONS.items(),
+        )
     },
     Report: Operation(_want_report, _report),
     **{request: Operation(_want_foreign, apply) for request, apply in foreign.OPERATIONS.items()},
     RecordOutput: Operation(lambda wanted, r: wanted.attempts.add((r.task, r.attempt)), _record_output),
     CreateToken: Operation(access.want_new, access.create),
+    access.Enlist: Operation(access.want_enlist, access.enlist),
     RevokeToken: Operation(lambda wanted, r: wanted.tokens.add(r.name), access.revoke),
 }

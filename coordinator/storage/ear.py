@@ -91,6 +91,16 @@ class PostgresEar:
             MOST_LOG_BYTES,
         )
 
+    async def add_to_log(self, worker: str, task: int, attempt: int, pieces: Sequence[str]) -> None:
+        """Add *pieces* to the end of the log of an attempt that is *worker*'s; of another's nothing is kept."""
+        try:
+            async with lent(self._pool) as connection, connection.transaction():
+                await connection.fetchval(BEATS["log_lock"], str(task), attempt)
+                for piece in pieces:
+                    await connection.execute(BEATS["log_next"], task, attempt, worker, piece, MOST_LOG_BYTES)
+        except Exception as error:
+            raise translate(error) from error
+
     async def here(self, coordinator: str, software: str, connection: str) -> None:
         """This coordinator starts, and consumes on this connection."""
         await self._fetch(BEATS["coordinator_here"], coordinator, software, connection)

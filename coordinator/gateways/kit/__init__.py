@@ -1,6 +1,6 @@
 """What all gateways share, so that a protocol is only its own words: docs/gateways.md says how one is made."""
 
-from coordinator.gateways.kit.bodies import Lenient, Shown, described, read, shown
+from coordinator.gateways.kit.bodies import Lenient, Shown, described, faulty, read, shown
 from coordinator.gateways.kit.fault import Fault
 from coordinator.gateways.kit.gate import Errand, Errands, Gate
 from coordinator.gateways.kit.gateway import Duty, Gateway, application
@@ -17,6 +17,7 @@ __all__ = [
     "Shown",
     "application",
     "described",
+    "faulty",
     "read",
     "shown",
     "worker_id",

@@ -9,15 +9,18 @@ from typing import Any, Final, Protocol, TypeVar
 from cachetools import TTLCache
 
 from coordinator.api.door import BELIEF_S, Found, Shelf
-from coordinator.api.farm import Ask
+from coordinator.api.farm import Ask, Farm
 from coordinator.domain.access import Token, admit, gateway_prefix_of
 from coordinator.domain.outcome import Refused
 from coordinator.operations.requests import Request, UnavailableError
+from coordinator.operations.store import StoreUnavailableError
 
 A = TypeVar("A")
 
 #: The writer answers within this many seconds, or the client is told to try again.
 ANSWER_S: Final = 10.0
+#: Characters of a log that are kept as one piece.
+LOG_PIECE: Final = 8 * 1024
 
 
 class Errand(Protocol):
@@ -51,13 +54,23 @@ class Errands(Protocol):
         """Workers of *protocol* that are asked to go."""
 
 
+class Journal(Protocol):
+    """Where the logs of attempts are. Raises StoreUnavailableError when the database is away."""
+
+    async def add_to_log(self, worker: str, task: int, attempt: int, pieces: Sequence[str]) -> None:
+        """Add *pieces* to the end of the log of an attempt that is *worker*'s; of another's nothing is kept."""
+
+
 @dataclass(frozen=True)
 class Gate:
-    """One for all gateways of a coordinator."""
+    """One for all gateways of a coordinator. `farm` is what the API works with: its views, its copies of files, its
+    door."""
 
     inbox: Ask
     shelf: Shelf
     errands: Errands
+    farm: Farm
+    journal: Journal
     settings: Mapping[str, Any] = field(default_factory=dict)
     _believed: TTLCache[str, Found] = field(default_factory=lambda: TTLCache(65_536, BELIEF_S))
 
@@ -68,6 +81,14 @@ class Gate:
                 return await self.inbox(request)
         except TimeoutError:
             raise UnavailableError(f"not answered within {ANSWER_S:.0f} s: try again") from None
+
+    async def note(self, worker: str, task: int, attempt: int, text: str) -> None:
+        """Add *text* to the log of an attempt, if it is *worker*'s."""
+        pieces = [text[at : at + LOG_PIECE] for at in range(0, len(text), LOG_PIECE)]
+        try:
+            await self.journal.add_to_log(worker, task, attempt, pieces)
+        except StoreUnavailableError:
+            raise UnavailableError("the database cannot be reached: try again") from None
 
     async def bearer(self, gateway: str, token: str) -> Token | Refused:
         """Whose *token* this is, if it was made for *gateway*: believed for a second, as all tokens."""

@@ -92,8 +92,8 @@ def _install(app: FastAPI, tell: Callable[[Fault], Response]) -> None:
         status = next(status for refusal, status, _ in REFUSED if isinstance(error, refusal))
         return tell(Fault(HTTPStatus.BAD_REQUEST if status == HTTPStatus.UNPROCESSABLE_ENTITY else status, str(error)))
 
-    async def unavailable(_: Request, error: Any) -> Response:
-        return tell(Fault(503, str(error), headers={"Retry-After": "2"}))
+    async def unavailable(request: Request, error: Any) -> Response:
+        return tell(Fault(503, str(error), headers={"Retry-After": "2"}, path=request.url.path))
 
     async def http(request: Request, error: Any) -> Response:
         said = f"{request.method} {request.url.path}: {HTTPStatus(error.status_code).phrase.lower()}"
@@ -159,5 +159,6 @@ class _Limits:
         if self._gateway.free and not is_private_host(request.headers.get("host", "")):
             return Fault(421, "only IP addresses and private names are accepted as host")
         if self._running >= MOST_AT_ONCE:
-            return Fault(503, f"{self._running} calls are being answered: try again", headers={"Retry-After": "1"})
+            said = f"{self._running} calls are being answered: try again"
+            return Fault(503, said, headers={"Retry-After": "1"}, path=request.url.path)
         return None

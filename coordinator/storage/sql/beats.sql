@@ -64,6 +64,27 @@ ON CONFLICT (task_id, attempt) DO UPDATE
    SET bytes = log_sizes.bytes + excluded.bytes, truncated = log_sizes.bytes + excluded.bytes >= $6,
        heard_at = excluded.heard_at;
 
+-- name: log_lock
+SELECT pg_advisory_xact_lock(hashtextextended('log of ' || $1, $2));
+
+-- name: log_next
+-- A further piece of the log of an attempt that is its sender's, who does not count them; one at a time, by the lock.
+WITH mine AS (
+    SELECT (a.assigned_at AT TIME ZONE 'UTC')::date AS day
+      FROM attempts a LEFT JOIN log_sizes s ON s.task_id = a.task_id AND s.attempt = a.attempt
+     WHERE a.task_id = $1 AND a.attempt = $2 AND a.worker_id = $3 AND coalesce(s.bytes, 0) < $5),
+stored AS (
+    INSERT INTO logs (day, task_id, attempt, chunk, text)
+    SELECT m.day, $1, $2, coalesce((SELECT max(l.chunk) + 1 FROM logs l
+                                     WHERE l.day = m.day AND l.task_id = $1 AND l.attempt = $2), 0), $4
+      FROM mine m
+    RETURNING octet_length(text) AS bytes)
+INSERT INTO log_sizes (task_id, attempt, bytes, truncated, heard_at)
+SELECT $1, $2, bytes, bytes >= $5, farm_now() FROM stored
+ON CONFLICT (task_id, attempt) DO UPDATE
+   SET bytes = log_sizes.bytes + excluded.bytes, truncated = log_sizes.bytes + excluded.bytes >= $5,
+       heard_at = excluded.heard_at;
+
 -- name: coordinator_here
 -- $3: the connection on which it consumes.
 INSERT INTO coordinators (id, software, connection, listening_since) VALUES ($1, $2, $3, farm_now())

@@ -1,0 +1,45 @@
+"""Flamenco 3's paths, put together, and the credential that an operator makes for a worker."""
+
+import secrets
+from typing import Final
+from uuid import uuid4
+
+from fastapi import APIRouter
+
+from coordinator.domain.access import digest_of
+from coordinator.gateways.flamenco_v3 import answers, translate
+from coordinator.gateways.flamenco_v3.door import Door
+from coordinator.gateways.flamenco_v3.lives import Lives
+from coordinator.gateways.flamenco_v3.tasks import Tasks
+from coordinator.gateways.kit import Gate, Gateway
+from coordinator.operations.access import Credential, Enrolment
+
+
+def mint(name: str) -> Credential:
+    """The credential of one worker, which is known from then on: for farms where none may register itself."""
+    uuid, secret = translate.fresh_uuid(), secrets.token_hex(32)
+    worker = translate.other_name_of(name, uuid)
+    portrait = translate.portrait_of(uuid, name=name, address="")
+    shown = {"username": uuid, "password": secret}
+    return Credential(shown, uuid, digest_of(secret), worker, Enrolment(worker, portrait, uuid4()))
+
+
+def router(gate: Gate) -> APIRouter:
+    """All operations."""
+    made = APIRouter(prefix="/api/v3")
+    door = Door(gate)
+    for_workers = APIRouter(prefix="/worker", tags=["worker"])
+    Lives(gate, door).add(for_workers)
+    Tasks(gate, door).add(for_workers)
+    made.include_router(for_workers)
+    return made
+
+
+GATEWAY: Final = Gateway(
+    name=translate.PROTOCOL,
+    title="Flamenco 3",
+    paths=("/api/v3",),
+    router=router,
+    tell=answers.tell,
+    mint=mint,
+)

@@ -1,0 +1,67 @@
+"""What Flamenco 3's workers and its operators' programs send (Flamenco 3 API: WorkerRegistration, WorkerSignOn, …).
+
+The API document asks for no lengths; ours only keep a row of a reasonable size. What a program has written into its log
+may hold anything: it is mended, not refused, for their clients send an update once.
+"""
+
+import json
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field
+
+from coordinator.gateways.kit import Lenient, Shown
+
+#: A body with a piece of log in it.
+UPDATE_BYTES: Final = 8 * 1024 * 1024
+_NOTHING_LOST: Final = "surrogatepass"
+
+TaskTypes = Annotated[list[Annotated[str, Field(max_length=256)]], Field(max_length=1000)]
+Name = Annotated[Shown, Field(max_length=512)]
+
+
+def mended(value: Any) -> Any:
+    """*value* without what cannot be stored: NUL, and halves of characters."""
+    if not isinstance(value, str):
+        return value
+    return value.replace("\x00", "\ufffd").encode("utf-16", _NOTHING_LOST).decode("utf-16", "replace")
+
+
+Words = Annotated[str, BeforeValidator(mended)]
+
+
+class WorkerRegistration(Lenient):
+    """A worker makes itself known. It has made up the secret itself."""
+
+    secret: Annotated[str, Field(min_length=1, max_length=512)]
+    platform: Annotated[Shown, Field(max_length=64)]
+    supported_task_types: TaskTypes
+    name: Name
+
+
+class WorkerSignOn(Lenient):
+    """A worker begins its work."""
+
+    name: Name
+    supported_task_types: TaskTypes
+    software_version: Annotated[Shown, Field(max_length=128)]
+    can_restart: bool = False
+
+
+class WorkerStateChanged(Lenient):
+    """A worker is in another state now: one of `translate.DUTIES`."""
+
+    status: str
+
+
+class TaskUpdate(Lenient):
+    """What becomes of a task; what is missing stays as it is."""
+
+    task_status: Annotated[str | None, Field(alias="taskStatus")] = None
+    activity: Words | None = None
+    log: Words | None = None
+    steps_completed: Annotated[int | None, Field(ge=0, lt=2**31)] = None
+
+    @classmethod
+    def parse(cls, body: bytes) -> "TaskUpdate":
+        """The update in *body*. Raises ValidationError, or ValueError for what is no JSON."""
+        return cls.model_validate(json.loads(body))
