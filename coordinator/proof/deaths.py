@@ -15,6 +15,7 @@ import math
 import os
 import platform
 import signal
+import socket
 import statistics
 import sys
 import time
@@ -115,13 +116,16 @@ def a_plan(agents: int, **settings: str) -> Plan:
     )
 
 
-async def _hold(farm: LocalFarm, count: int) -> list[int]:
+#: Says something, and goes on.
+ECHO: Final = (
+    {"name": "echo", "parameters": {"message": "here"}},
+    {"name": "sleep", "parameters": {"seconds": 86400}},
+)
+
+
+async def _hold(farm: LocalFarm, count: int, kind: str = "echo", commands: Sequence[object] = ECHO) -> list[int]:
     """Tasks that run until they are killed; their numbers."""
-    commands = [
-        {"name": "echo", "parameters": {"message": "here"}},
-        {"name": "sleep", "parameters": {"seconds": 86400}},
-    ]
-    task = {"name": "hold", "kind": "echo", "commands": commands, "array": {"count": count}}
+    task = {"name": "hold", "kind": kind, "commands": list(commands), "array": {"count": count}}
     spec = JobSpec.model_validate({"name": "deaths", "tasks": [task], "max_losses": MOST_LOSSES})
     async with farm.client() as client:
         job = (await client.submit(spec)).job
@@ -135,6 +139,31 @@ def kill(farm: LocalFarm, agent: str) -> float:
     began = time.perf_counter()
     os.kill(pid, signal.SIGKILL)
     return began
+
+
+async def with_a_program(name: str, kills: int) -> Deaths:
+    """As `one_by_one` without a grace, of kind `exec`: until the program says by a datagram that it runs."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
+        ear.bind(("127.0.0.1", 0))
+        ear.settimeout(0)
+        says = f"echo here > /dev/udp/127.0.0.1/{ear.getsockname()[1]}; exec sleep 86400"
+        program = {"name": "exec", "parameters": {"argv": ["bash", "-c", says]}}
+        async with LocalFarm(a_plan(2, reconnect_grace_s="0"), say=_say) as farm:
+            async with Observer(farm.services.amqp_url) as observer:
+                (task,) = await _hold(farm, 1, kind="exec", commands=[program])
+                seconds = []
+                await asyncio.wait_for(loop.sock_recv(ear, 100), WITHIN_S)
+                _, victim = await observer.start_of(task, 1)
+                for attempt in range(2, kills + 2):
+                    killed = kill(farm, victim)
+                    await asyncio.wait_for(loop.sock_recv(ear, 100), WITHIN_S)
+                    seconds.append(time.perf_counter() - killed)
+                    _, other = await observer.start_of(task, attempt)
+                    await farm.restart(victim)
+                    victim = other
+            await _sound(farm)
+    return Deaths(name, seconds)
 
 
 async def one_by_one(name: str, kills: int, grace_s: float) -> Deaths:
@@ -203,6 +232,7 @@ async def main(kills: int, silent: int) -> None:
     print(found[-1].line(), flush=True)
     found.append(await one_by_one("farmhand, grace 2 s (beyond the grace)", kills, 2.0))
     print(found[-1].line(), flush=True)
+    print((await with_a_program("farmhand, grace 0, until a program runs", kills // 5 or 1)).line(), flush=True)
     for peer, deaths in (("celery, acks_late", celery_deaths), ("dramatiq", dramatiq_deaths)):
         print(Deaths(peer, await deaths(kills)).line(), flush=True)
     if silent:
