@@ -126,7 +126,7 @@ class Coordinator:
         closings = Closings(inbox, self._patience, lambda: broker.name)
         if settings.broker_events_vhost:
             broker.watch(settings.broker_events_vhost, closings.hear)
-        receiver = Receiver(inbox, identities, courier, closings.late)
+        receiver = Receiver(inbox, identities, courier, closings.living)
         beats = Gatherer(Heartbeats(ear, inbox, identities, courier, lambda: writer.lease_s).handle)
         logs = Gatherer(Logs(ear, inbox, identities).handle)
         intakes: dict[str, Intake] = {

@@ -1,7 +1,7 @@
 """The broker's own word on connections, turned into events.
 
 A closing may be read before the `worker.online` that it belongs to, which comes by another queue: so the names of
-closed connections are remembered, and whoever says that it is online on one of them is cut off right after.
+closed connections are remembered, and who says that it is online on one of them is not believed.
 """
 
 import asyncio
@@ -59,16 +59,17 @@ class Closings:
         elif event == CONNECTION_CLOSED and is_coordinator(connection) and connection != self._own():
             self._inbox.post(CoordinatorClosed(connection))
 
-    def late(self, item: Item) -> list[Item]:
-        """What is to be said after *item*: that the connection on which it says to be online has closed already."""
+    def living(self, item: Item) -> Item:
+        """*item* without the word of an agent that it is online on a connection which has closed: it is dead, or says
+        so again on the next one. Such a word may be very old, when the broker delivers it a second time."""
         message = item.event
-        if not isinstance(message, FromWorker) or not self._closed:
-            return []
-        return [
-            self._item(message.worker, event.connection)
-            for event in message.events
-            if isinstance(event, WorkerOnline) and event.connection in self._closed
-        ]
+        if self._closed and isinstance(message, FromWorker) and any(map(self._is_ghost, message.events)):
+            events = [event for event in message.events if not self._is_ghost(event)]
+            item.event = message.model_copy(update={"events": events})
+        return item
+
+    def _is_ghost(self, event: object) -> bool:
+        return isinstance(event, WorkerOnline) and event.connection in self._closed
 
     def _tell(self, worker: str, connection: str) -> None:
         self._inbox.put([self._item(worker, connection)])

@@ -50,18 +50,17 @@ class Receiver:
         inbox: Inbox,
         identities: Identities,
         courier: Courier,
-        after: Callable[[Item], list[Item]] = lambda _: [],
+        living: Callable[[Item], Item] = lambda item: item,
     ) -> None:
-        """*after* says what is to be put into the inbox right after an item."""
-        self._after = after
+        """*living* takes out of an item what the dead say."""
+        self._living = living
         self._inbox = inbox
         self._identities = identities
         self._courier = courier
 
     def receive(self, deliveries: Sequence[Delivery]) -> None:
         """Into the inbox with them, decoded."""
-        items = [item for delivery in deliveries for item in self.items(delivery)]
-        self._inbox.put([one for item in items for one in (item, *self._after(item))])
+        self._inbox.put([self._living(item) for delivery in deliveries for item in self.items(delivery)])
 
     def items(self, delivery: Delivery) -> list[Item]:
         """The events in *delivery*, or its parking."""

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from schemas.task import AssignedAttempt, AttemptRef, Held, Phase, Verdict
-from schemas.worker import Duty, WorkerOffline
+from schemas.worker import Duty, WorkerOffline, WorkerOnline
 from tests.support.farm import Farm, running
 from tests.support.services import name_of
 from tests.support.wire import WireWorker
@@ -133,20 +133,28 @@ async def test_a_goodbye_stays_a_goodbye_when_the_connection_closes_after_it(dat
         assert (await farm.rows("SELECT connection FROM workers WHERE id = 'node-1'"))[0][0] == "offline"
 
 
-async def test_a_death_that_is_heard_before_its_online_is_not_forgotten(database_url: str, amqp_url: str) -> None:
+async def test_who_says_to_be_online_on_a_connection_that_has_closed_is_not_believed(
+    database_url: str, amqp_url: str
+) -> None:
     async with listening(database_url, amqp_url, 0.0) as farm, WireWorker(amqp_url, "node-9", named=True) as other:
         await other.online()
-        worker = WireWorker(amqp_url, "node-1", named=True)
-        await worker.join()
-        gone = worker.connection
-        await worker.vanish()
+        dead = WireWorker(amqp_url, "node-1", named=True)
+        await dead.join()
+        await dead.vanish()
         await other.vanish()
         await farm.until("SELECT connection = 'lost' FROM workers WHERE id = 'node-9'")
+        async with WireWorker(amqp_url, "node-1", named=True) as reborn:
+            attempt = await at_work(farm, reborn)
 
-        await worker.join()
-        await worker.say_online_without_waiting(connection=gone)
+            # What the dead one said before comes now, as after a coordinator that held it for long.
+            said = WorkerOnline(
+                boot_id="boot", software="wire 1", kinds=["echo"], queues=["default"], connection=dead.connection
+            )
+            await reborn.say(said, instance=dead.instance, epoch=0)
+            await reborn.finish(attempt)
 
-        await farm.until(LOST)
+            assert await reborn.verdict(attempt) is Verdict.ACCEPTED
+            assert (await farm.rows("SELECT epoch FROM workers WHERE id = 'node-1'"))[0][0] == 1
 
 
 async def test_a_death_while_no_coordinator_listened_is_never_read_and_noticed_by_silence(
