@@ -30,8 +30,8 @@ from coordinator.transport.backoff import Backoff
 from schemas import topology
 from schemas.topology import AMQP_HEARTBEAT_S
 
-#: Half of the agents': what a stopped coordinator holds must come back while the agents are still trusted.
-HEARTBEAT_S: Final = AMQP_HEARTBEAT_S // 2
+#: What a stopped coordinator holds must come back while the agents are still trusted.
+HEARTBEAT_S: Final = AMQP_HEARTBEAT_S
 CONNECT_S: Final = 10.0
 CLOSE_S: Final = 5.0
 #: A connection that lived this long has proved that the broker is well.
