@@ -5,7 +5,7 @@ from asyncio.subprocess import PIPE, STDOUT, create_subprocess_exec
 
 import pytest
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 
 async def test_a_farm_that_is_hurt_loses_nothing_and_does_nothing_twice() -> None:

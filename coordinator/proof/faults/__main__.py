@@ -125,7 +125,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if given.list else 2
     began = time.monotonic()
     print(f"seed {given.seed}", file=sys.stderr)
-    runs = asyncio.run(prove(faults, given))
+    names = [fault.name for fault in FAULTS]
+    runs = sorted(asyncio.run(prove(faults, given)), key=lambda run: names.index(run.fault))
     if given.write:
         minutes = (time.monotonic() - began) / 60
         report.write(given.write, runs, minutes=minutes, tasks=TASKS, patience_s=max(f.patience_s for f in faults))
