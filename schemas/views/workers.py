@@ -69,6 +69,7 @@ class WorkerView(View):
     capacity: Amounts
     used: Amounts
     holds: int
+    can_restart: bool = False
     asked: Asked | None
     reason: str | None
     online_at: datetime
@@ -104,7 +105,6 @@ class WorkerDetail(WorkerView):
     instance: str
     boot_id: str
     platform: dict[str, Any]
-    can_restart: bool
     supervises: list[str] = Field(default_factory=list)
     runners: list[str] | None = None
     secrets: list[str] | None = None

@@ -25,6 +25,7 @@ WORDS: Final[Mapping[int, str]] = {
     400: "malformed, or against the rules",
     403: "no credential, or a wrong one",
     404: "there is none",
+    408: "it did not come",
     409: "not in the state that it takes",
     411: "its length is not said",
     412: "it cannot",

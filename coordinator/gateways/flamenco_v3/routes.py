@@ -10,6 +10,8 @@ from coordinator.domain.access import digest_of
 from coordinator.gateways.flamenco_v3 import answers, translate
 from coordinator.gateways.flamenco_v3.door import Door
 from coordinator.gateways.flamenco_v3.lives import Lives
+from coordinator.gateways.flamenco_v3.management import Management
+from coordinator.gateways.flamenco_v3.pictures import Pictures
 from coordinator.gateways.flamenco_v3.tasks import Tasks
 from coordinator.gateways.kit import Gate, Gateway
 from coordinator.operations.access import Credential, Enrolment
@@ -31,7 +33,11 @@ def router(gate: Gate) -> APIRouter:
     for_workers = APIRouter(prefix="/worker", tags=["worker"])
     Lives(gate, door).add(for_workers)
     Tasks(gate, door).add(for_workers)
+    Pictures(gate, door).add(for_workers)
     made.include_router(for_workers)
+    for_operators = APIRouter(prefix="/worker-mgt", tags=["worker-mgt"])
+    Management(gate).add(for_operators)
+    made.include_router(for_operators)
     return made
 
 

@@ -65,3 +65,23 @@ class TaskUpdate(Lenient):
     def parse(cls, body: bytes) -> "TaskUpdate":
         """The update in *body*. Raises ValidationError, or ValueError for what is no JSON."""
         return cls.model_validate(json.loads(body))
+
+
+#: A time of day; empty is midnight.
+Clock = Annotated[str, Field(pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$")]
+
+
+class StatusChange(Lenient):
+    """What an operator asks of a worker."""
+
+    status: Annotated[str, Field(max_length=64)]
+    is_lazy: bool
+
+
+class WorkerSleepSchedule(Lenient):
+    """When a worker sleeps: on these days (`mo tu …`; none: on all) from the one time to the other."""
+
+    is_active: bool
+    days_of_week: Annotated[str, Field(max_length=100)]
+    start_time: Clock
+    end_time: Clock

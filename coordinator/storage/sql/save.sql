@@ -183,7 +183,8 @@ SELECT DISTINCT ON (task_id, attempt, name) *
 ON CONFLICT (task_id, attempt, name) DO UPDATE
    SET size = excluded.size, digest = excluded.digest, media_type = coalesce(excluded.media_type, outputs.media_type),
        stored = excluded.stored OR (outputs.stored AND outputs.digest = excluded.digest),
-       location = coalesce(excluded.location, outputs.location);
+       location = coalesce(excluded.location, outputs.location),
+       at = CASE WHEN excluded.digest = outputs.digest THEN outputs.at ELSE farm_now() END;
 
 -- name: parkings
 INSERT INTO parked (queue, routing_key, body, headers, user_id, message_id, reason, field, detail)

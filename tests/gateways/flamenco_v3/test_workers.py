@@ -94,6 +94,7 @@ CALLS = [
     ("POST", "/task"),
     ("POST", f"/task/{uuid4()}"),
     ("GET", f"/task/{uuid4()}/may-i-run"),
+    ("POST", f"/task/{uuid4()}/output-produced"),
 ]
 
 
