@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from coordinator.domain.access import digest_of
 from coordinator.domain.worker import Duty
 from coordinator.gateways.flamenco_v3 import translate
-from coordinator.gateways.flamenco_v3.answers import Operation, schema
+from coordinator.gateways.flamenco_v3.answers import Operation, forbidden, schema
 from coordinator.gateways.flamenco_v3.door import Door
 from coordinator.gateways.flamenco_v3.translate import PROTOCOL, WORKER_STATUSES
 from coordinator.gateways.flamenco_v3.wire import WorkerRegistration, WorkerSignOn, WorkerStateChanged
@@ -17,6 +17,7 @@ from coordinator.gateways.kit import Fault, Gate, read
 from coordinator.operations.access import Enlist
 from coordinator.operations.foreign import Arrive, Depart
 from coordinator.operations.pulling import Look, Turn
+from coordinator.operations.requests import ConflictError
 
 _TEXT: Final = {"type": "string"}
 _STATUS: Final = {"type": "string", "enum": list(WORKER_STATUSES)}
@@ -34,7 +35,7 @@ _REGISTERED: Final = schema(
 REGISTER: Final = Operation(
     "registerWorker", {200: ("registered", _REGISTERED)}, (400, 403, 413, 503), WorkerRegistration, secured=None
 )
-SIGN_ON: Final = Operation("signOn", {200: ("what it is to be", CHANGE)}, (400, 403, 409, 413, 503), WorkerSignOn)
+SIGN_ON: Final = Operation("signOn", {200: ("what it is to be", CHANGE)}, (400, 403, 413, 503), WorkerSignOn)
 SIGN_OFF: Final = Operation("signOff", {204: ("gone", None)}, (403, 503))
 STATE: Final = Operation("workerState", {200: ("what it is to be", CHANGE), 204: ("as it is", None)}, (403, 503))
 STATE_CHANGED: Final = Operation("workerStateChanged", {204: ("noted", None)}, (400, 403, 413, 503), WorkerStateChanged)
@@ -111,7 +112,11 @@ class Lives:
             can_restart=said.can_restart,
         )
         arrival = Arrive(caller.subject or "", portrait, uuid4(), duty=Duty.STARTING, keeps=True)
-        return change(translate.first_status(await self._gate.ask(arrival)))
+        try:
+            standing = await self._gate.ask(arrival)
+        except ConflictError:
+            raise forbidden("the worker has registered again: this credential is void") from None
+        return change(translate.first_status(standing))
 
     async def sign_off(self, request: Request) -> Response:
         """Go. What the worker runs, others get; what it was is remembered."""

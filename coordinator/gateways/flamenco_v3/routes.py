@@ -1,13 +1,16 @@
 """Flamenco 3's paths, put together, and the credential that an operator makes for a worker."""
 
 import secrets
+from collections.abc import Awaitable, Callable
 from typing import Final
 from uuid import uuid4
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
 
 from coordinator.domain.access import digest_of
 from coordinator.gateways.flamenco_v3 import answers, translate
+from coordinator.gateways.flamenco_v3.answers import Operation, schema
 from coordinator.gateways.flamenco_v3.door import Door
 from coordinator.gateways.flamenco_v3.lives import Lives
 from coordinator.gateways.flamenco_v3.management import Management
@@ -26,10 +29,33 @@ def mint(name: str) -> Credential:
     return Credential(shown, uuid, digest_of(secret), worker, Enrolment(worker, portrait, uuid4()))
 
 
+_TEXT: Final = {"type": "string"}
+VERSION: Final = Operation(
+    "getVersion",
+    {
+        200: (
+            "whom they have found",
+            schema("FlamencoVersion", version=_TEXT, shortversion=_TEXT, name=_TEXT, git=_TEXT),
+        )
+    },
+    (),
+    secured=None,
+)
+
+
+def _version(version: str) -> Callable[[], Awaitable[Response]]:
+    async def answer() -> Response:
+        """Whom a client has found: workers ask before they register, where they have searched for their Manager."""
+        return JSONResponse({"version": version, "shortversion": version, "name": "Farmhand", "git": ""})
+
+    return answer
+
+
 def router(gate: Gate) -> APIRouter:
     """All operations."""
     made = APIRouter(prefix="/api/v3")
     door = Door(gate)
+    VERSION.add(made, "GET", "/version", _version(gate.farm.version))
     for_workers = APIRouter(prefix="/worker", tags=["worker"])
     Lives(gate, door).add(for_workers)
     Tasks(gate, door).add(for_workers)

@@ -84,6 +84,14 @@ async def test_who_registers_again_after_it_has_gone_is_recognised(studio: Studi
     assert (await before.sign_on()).status_code == 403, "its former credential is void"
 
 
+async def test_who_looks_for_a_manager_finds_one(studio: Studio) -> None:
+    """Flamenco 3 API: getVersion, FlamencoVersion; nobody is asked who he is."""
+    found = (await studio.http.get("/api/v3/version")).json()
+    assert (sorted(found), found["name"]) == (["git", "name", "shortversion", "version"], "Farmhand")
+    assert (await studio.http.get("/api/v3/jobs/types")).status_code == 404, "job compilers are not ours"
+    assert (await studio.http.post("/api/v3/version")).status_code == 405
+
+
 # --- who calls ---------------------------------------------------------------------------------------------
 
 CALLS = [
