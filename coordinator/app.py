@@ -42,11 +42,13 @@ from coordinator.operations.inbox import Inbox
 from coordinator.operations.judging import Silence
 from coordinator.operations.ports import Delivery, Intake
 from coordinator.operations.replay import Desk
+from coordinator.operations.roads import Roads
 from coordinator.operations.store import StoreUnavailableError
 from coordinator.operations.writer import Writer
 from coordinator.storage.archive import PostgresArchive
 from coordinator.storage.ear import PostgresEar
 from coordinator.storage.errands import PostgresErrands
+from coordinator.storage.holdings import PostgresHoldings
 from coordinator.storage.migrate import newest, revision
 from coordinator.storage.pool import open_pool
 from coordinator.storage.reading import Pool
@@ -65,7 +67,14 @@ SOFTWARE: Final = f"farmhand {version('farmhand')}"
 
 
 #: Settings that gateways read.
-_FOR_GATEWAYS: Final = {"flamenco_registration", "flamenco_variables", "openwork_stop_url"}
+_FOR_GATEWAYS: Final = {
+    "flamenco_registration",
+    "flamenco_v1_kinds",
+    "flamenco_v1_network",
+    "flamenco_v1_poll_s",
+    "flamenco_variables",
+    "openwork_stop_url",
+}
 #: Connections for what people read.
 READERS: Final = 4
 #: Seconds after which the consumer of a queue that may well be empty is rebuilt all the same.
@@ -144,8 +153,8 @@ class Coordinator:
                 await intakes[queue].settle(some)
 
         meter = Meter(self.telemetry, lambda: (broker.connected, courier.counts))
-        writer = Writer(inbox, store, courier, settle, self._patience, meter, settings.quarantine_below)
         self.desk = desk = Desk(inbox, receiver.items)
+        shelf = Tokens(reading)
 
         def health() -> list[str]:
             meter.refresh()
@@ -173,7 +182,6 @@ class Coordinator:
         resumer = resume.Resumer(inbox, ear)
         caretaker = idleness.Caretaker(inbox, settings.remove_workers_after_days)
         bird = canary.Canary(self.name, courier)
-        shelf = Tokens(reading)
         web = create_app(
             views=Views(reading),
             ask=desk.ask,
@@ -192,10 +200,18 @@ class Coordinator:
             desk.ask,
             shelf,
             PostgresErrands(reading),
+            PostgresHoldings(reading),
             web.state.farm,
             ear,
             settings.model_dump(include=_FOR_GATEWAYS),
         )
+        carriers = {
+            place.gateway.name: place.gateway.carrier(gate)
+            for place in self._places
+            if place.gateway.carrier is not None
+        }
+        roads = Roads(courier, carriers)
+        writer = Writer(inbox, store, roads, settle, self._patience, meter, settings.quarantine_below)
         sites = hosts(web, self._places, gate, version("farmhand"), (settings.http_host, settings.http_port))
         async with serving(sites), asyncio.TaskGroup() as group:
             road = group.create_task(broker.run())
@@ -213,6 +229,7 @@ class Coordinator:
                 group.create_task(every(retention.EVERY_S, keeper.keep)),
                 group.create_task(every(partitions.EVERY_S, archivist.keep)),
                 group.create_task(every(statistics.EVERY_S, statistician.keep)),
+                *(group.create_task(carrier.run()) for carrier in carriers.values()),
                 *(
                     group.create_task(every(duty.every_s, duty.run))
                     for place in self._places

@@ -5,10 +5,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from coordinator.domain.access import Auth
+
+
+def _networks(text: str) -> str:
+    for one in text.split(","):
+        ipaddress.IPv4Network(one.strip())
+    return text
 
 
 class Identity(StrEnum):
@@ -47,6 +53,20 @@ class Settings(BaseSettings):
             description="protocols of other farms' workers: all, or NAME or NAME@HOST:PORT, with commas",
         ),
     ] = ""
+    flamenco_v1_network: Annotated[
+        str,
+        AfterValidator(_networks),
+        Field(description="where Flamenco 1 workers may be and are called: networks (IPv4), with commas"),
+    ] = "127.0.0.0/8"
+    flamenco_v1_kinds: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9_.:+-]+(,[A-Za-z0-9_.:+-]+)*$", description="the kinds of tasks that they are given"
+        ),
+    ] = "exec"
+    flamenco_v1_poll_s: Annotated[float, Field(ge=0.5, le=60, description="how often they are called, in seconds")] = (
+        10.0
+    )
     flamenco_registration: Annotated[
         Literal["open", "closed"], Field(description="whether Flamenco workers may register themselves")
     ] = "open"

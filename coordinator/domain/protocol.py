@@ -36,6 +36,7 @@ WITHHELD: Final = frozenset({Asked.AWAKE, Asked.DRAIN, Asked.QUARANTINED})
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = {
     NATIVE: Protocol("Farmhand", Work.PUSHED, frozenset(Asked)),
+    "flamenco_v1": Protocol("Flamenco 1", Work.PUSHED, WITHHELD | {Asked.ASLEEP}),
     "flamenco_v3": Protocol("Flamenco 3", Work.PULLED, frozenset(Asked)),
     "stencila": Protocol("Stencila Hub", Work.NONE, frozenset()),
     "openwork": Protocol("OpenWork", Work.NONE, frozenset({Asked.OFFLINE})),
@@ -47,6 +48,11 @@ _UNKNOWN: Final = Protocol("another farm's protocol", Work.NONE, frozenset())
 def protocol_of(worker: Worker) -> Protocol:
     """What *worker* speaks."""
     return PROTOCOLS.get(worker.protocol, _UNKNOWN)
+
+
+def is_pushed(worker: Worker) -> bool:
+    """Whether it is given its work without having asked: one of our own agents, or one that its gateway calls."""
+    return protocol_of(worker).work is Work.PUSHED
 
 
 def is_native(worker: Worker) -> bool:

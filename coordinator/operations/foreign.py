@@ -18,7 +18,7 @@ from uuid import UUID
 from coordinator.domain.attempt import Attempt, AttemptState
 from coordinator.domain.clones import Arrival
 from coordinator.domain.liveness import turn
-from coordinator.domain.protocol import NATIVE, Work, protocol_of
+from coordinator.domain.protocol import Work, is_pushed, protocol_of
 from coordinator.domain.worker import PRESENT, Asked, Connection, Duty, Worker, WorkerEvent, takes_work
 from coordinator.operations import reports, states, tasks
 from coordinator.operations.ledger import Ledger
@@ -48,6 +48,7 @@ class Portrait:
     kinds: tuple[str, ...] | None = None
     queues: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
+    runners: tuple[str, ...] | None = None
     slots: int | None = None
     can_restart: bool | None = None
 
@@ -306,6 +307,7 @@ def _describe(ledger: Ledger, worker: Worker, portrait: Portrait) -> None:
         "kinds",
         "queues",
         "tags",
+        "runners",
         "slots",
         "can_restart",
     ):
@@ -419,7 +421,7 @@ def is_of_former_life(worker: Worker, attempt: Attempt) -> bool:
 
 def gets_now(ledger: Ledger, worker: Worker) -> bool:
     """Whether *worker* may be assigned something in this transaction: who asks for work gets it only as an answer."""
-    return worker.protocol == NATIVE or (worker.id in ledger.foreign.asking and not ledger.held.get(worker.id))
+    return is_pushed(worker) or (worker.id in ledger.foreign.asking and not ledger.held.get(worker.id))
 
 
 async def hand_out(tx: Transaction, ledger: Ledger) -> None:

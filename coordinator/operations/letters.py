@@ -8,7 +8,7 @@ from typing import Final
 from coordinator.domain import liveness
 from coordinator.domain.asking import Source
 from coordinator.domain.attempt import Attempt
-from coordinator.domain.protocol import is_native
+from coordinator.domain.protocol import NATIVE, is_pushed
 from coordinator.operations.judging import Silence
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.store import Order, Transaction
@@ -28,6 +28,7 @@ class Letter:
     worker: str
     epoch: int
     commands: list[Message | bytes]
+    protocol: str = NATIVE
 
 
 async def compose(tx: Transaction, ledger: Ledger, patience: Silence) -> list[Letter]:
@@ -36,7 +37,7 @@ async def compose(tx: Transaction, ledger: Ledger, patience: Silence) -> list[Le
     out = ledger.outgoing
     interval_s = liveness.heartbeat_interval_s(ledger.worker_count, patience.heartbeat_s)
     lease_s = liveness.lost_after_s(interval_s, patience.lost_after_s)
-    out.forget(name for name in out.workers() if name in ledger.workers and not is_native(ledger.workers[name]))
+    out.forget(name for name in out.workers() if name in ledger.workers and not is_pushed(ledger.workers[name]))
     attempts = [attempt for assigned in out.assigned.values() for attempt in assigned]
     orders = dict(zip(map(id, attempts), await tx.orders(attempts), strict=True)) if attempts else {}
     letters = []
@@ -69,7 +70,8 @@ async def compose(tx: Transaction, ledger: Ledger, patience: Silence) -> list[Le
         commands.extend(_verdicts(ledger, name))
         commands.extend(_assigns(out.assigned.get(name, []), orders, lease_s))
         commands.extend(_revokes(ledger, name))
-        letters.append(Letter(name, worker.epoch if worker else 0, commands))
+        protocol = worker.protocol if worker else NATIVE
+        letters.append(Letter(name, worker.epoch if worker else 0, commands, protocol))
     return letters
 
 

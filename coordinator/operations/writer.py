@@ -21,9 +21,10 @@ from coordinator.operations.inbox import Inbox, Item
 from coordinator.operations.judging import Silence
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.letters import Letter, compose
-from coordinator.operations.ports import Courier, Delivery
+from coordinator.operations.ports import Delivery
 from coordinator.operations.records import Parking
 from coordinator.operations.requests import ConflictError, RefusedError, Submitted, UnavailableError
+from coordinator.operations.roads import Roads
 from coordinator.operations.store import BadBatchError, Store, StoreUnavailableError, Transaction
 from coordinator.operations.submission import Draft
 from coordinator.operations.table import OPERATIONS, CancelMore, GrowJob
@@ -67,7 +68,7 @@ class Writer:
         self,
         inbox: Inbox,
         store: Store,
-        courier: Courier,
+        roads: Roads,
         settle: Callable[[Sequence[Delivery]], Awaitable[None]],
         patience: Silence,
         observer: Observer,
@@ -75,7 +76,7 @@ class Writer:
     ) -> None:
         self._inbox = inbox
         self._store = store
-        self._courier = courier
+        self._roads = roads
         self._settle = settle
         self._patience = patience
         self._observer = observer
@@ -195,7 +196,7 @@ class Writer:
     async def _conclude(self, items: Sequence[Item], applied: Applied) -> None:
         """After the commit: tell the workers, answer who asked, acknowledge, and go on with what is left."""
         for letter in applied.letters:
-            self._courier.send(letter.worker, letter.epoch, letter.commands)
+            self._roads.send(letter)
         for item in items:
             _answer(item)
         self._inbox.put([Item(GrowJob(job)) for job in applied.growing])

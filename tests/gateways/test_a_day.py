@@ -90,7 +90,7 @@ async def test_a_day_of_three_protocols_ends_as_computed_by_hand(database_url: s
     typeid = fresh_typeid()
     async with a_world(database_url, MORNING, tick=BEAT) as world:
         unused: Any = None
-        web = Web(world, Gate(world.desk.ask, Tokens(pool), PostgresErrands(pool), farm=unused, journal=unused))
+        web = Web(world, Gate(world.desk.ask, Tokens(pool), PostgresErrands(pool), unused, farm=unused, journal=unused))
         world.at(MORNING, lambda: web.credential(STENCILA, "overseer", "Token"))
         world.at(MORNING, lambda: web.credential(OPENWORK, typeid, "Bearer"))
         notify = SetIdlePolicy(openwork_name(typeid), IdlePolicy(IdleAction.NOTIFY, 7200.0), "ana")

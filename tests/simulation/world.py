@@ -24,6 +24,7 @@ from coordinator.operations.judging import JudgeSilence, Silence
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.ports import Delivery
 from coordinator.operations.replay import Desk
+from coordinator.operations.roads import Roads
 from coordinator.operations.table import Sweep
 from coordinator.operations.tending import Tend, TendIdle
 from coordinator.operations.writer import Writer
@@ -64,7 +65,7 @@ class World:
         self._beats: list[Delivery] = []
         self._heartbeats = Heartbeats(self._ear, self._inbox, identities, self, lambda: PATIENCE.lost_after_s)
         self._letters: list[tuple[str, int, Sequence[Message | bytes]]] = []
-        self._writer = Writer(self._inbox, PostgresStore(pool), self, self._settle, PATIENCE, _Nobody())
+        self._writer = Writer(self._inbox, PostgresStore(pool), Roads(self), self._settle, PATIENCE, _Nobody())
         self.desk = Desk(self._inbox, self._receiver.items)
 
     async def begin(self) -> None:

@@ -12,6 +12,7 @@ from coordinator.api.door import BELIEF_S, Found, Shelf
 from coordinator.api.farm import Ask, Farm
 from coordinator.domain.access import Token, admit, gateway_prefix_of
 from coordinator.domain.outcome import Refused
+from coordinator.gateways.kit.holdings import Holdings
 from coordinator.operations.requests import Request, UnavailableError
 from coordinator.operations.store import StoreUnavailableError
 
@@ -69,6 +70,7 @@ class Gate:
     inbox: Ask
     shelf: Shelf
     errands: Errands
+    holdings: Holdings
     farm: Farm
     journal: Journal
     settings: Mapping[str, Any] = field(default_factory=dict)

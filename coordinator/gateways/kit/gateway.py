@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +17,7 @@ from coordinator.gateways.kit.fault import Fault
 from coordinator.gateways.kit.gate import Gate
 from coordinator.operations.access import Credential
 from coordinator.operations.requests import RefusedError, UnavailableError
+from schemas.base import Message
 
 _log = logging.getLogger(__name__)
 
@@ -33,13 +34,23 @@ class Duty:
     run: Callable[[], Awaitable[None]]
 
 
+class Carrier(Protocol):
+    """Carries to the workers of one protocol what the writer has to say to them, over their own road."""
+
+    def send(self, worker: str, epoch: int, commands: Sequence[Message | bytes]) -> None:
+        """Hand over *commands* for *worker*; as with our own agents, what must arrive is told again."""
+
+    async def run(self) -> None:
+        """For ever."""
+
+
 @dataclass(frozen=True)
 class Gateway:
     """One protocol.
 
     `paths` are where its paths begin: no two gateways share one, so that all can share a port. `tell` makes the body of
-    a fault, and `mint` a credential of that name. One that is `free` asks nobody for a credential: it is on loopback
-    unless an operator names another address for it.
+    a fault, and `mint` a credential of that name; `carrier` makes what carries tasks to workers that are pushed theirs.
+    One that is `free` asks nobody for a credential: it is on loopback unless an operator names another address for it.
     """
 
     name: str
@@ -49,6 +60,7 @@ class Gateway:
     tell: Callable[[Fault], Response]
     mint: Callable[[str], Credential] | None = None
     duties: Callable[[Gate], Sequence[Duty]] = lambda _gate: ()
+    carrier: Callable[[Gate], Carrier] | None = None
     free: bool = False
 
     @property

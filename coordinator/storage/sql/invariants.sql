@@ -234,12 +234,13 @@ SELECT f.zone, f.guard, f.since FROM freezes f
  WHERE NOT EXISTS (SELECT FROM history h WHERE h.event = 'farm.expiry_frozen' AND h.at = f.since);
 
 -- name: only_those_who_ask_are_given_work_through_gateways
--- What such a worker holds it was told in the answer to its question, so it runs; and nothing of it is exclusive.
+-- What such a worker holds it was told in the answer to its question, so it runs (a worker that its gateway calls may
+-- have to be called yet); and nothing of it is exclusive.
 SELECT a.task_id AS task, a.attempt, a.state, w.id AS worker, w.protocol
   FROM attempts a
   JOIN workers w ON w.id = a.worker_id AND w.protocol <> 'native'
   JOIN classes c ON c.id = a.class_id
- WHERE a.state = 'assigned' OR c.exclusive <> '{}';
+ WHERE (a.state = 'assigned' AND w.protocol <> 'flamenco_v1') OR c.exclusive <> '{}';
 
 -- name: nobody_says_that_he_sent_something_in_times_to_come
 SELECT l.worker_id AS worker, l.told_at, l.told_active_at
