@@ -4,7 +4,7 @@ Where the document shows a body under the status 204, which has none, the real m
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Protocol, TypeVar
 from uuid import uuid4
 
 from fastapi import APIRouter, Path, Request, Response
@@ -34,8 +34,15 @@ _FAULT: Final = {
 _ANY: Final = {"type": "object"}
 _INFO: Final = ("hostname", "mac_address", "system", "update_frequent", "update_less_frequent")
 Route = TypeVar("Route", bound=Callable[..., Any])
-Operation = Callable[..., Callable[[Route], Route]]
 Number = Annotated[int, Path(ge=0, lt=MOST)]
+
+
+class Operation(Protocol):
+    """Registers an operation: its call and name, its (status, words, whether there is a body), and what it reads."""
+
+    def __call__(  # noqa: D102
+        self, call: str, name: str, ok: tuple[int, str, bool], model: type[BaseModel] | None = None
+    ) -> Callable[[Route], Route]: ...
 
 
 def tell(fault: Fault) -> Response:
@@ -67,8 +74,6 @@ def router(gate: Gate) -> APIRouter:
 
 
 def _operations(made: APIRouter) -> Operation:
-    """What registers an operation: its call, name, (status, words, whether there is a body), and what it reads."""
-
     def operation(
         call: str, name: str, ok: tuple[int, str, bool], model: type[BaseModel] | None = None
     ) -> Callable[[Route], Route]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import Request
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from coordinator.api.bodies import received
 from coordinator.gateways.kit import Fault, Lenient, Shown
@@ -42,6 +42,7 @@ def _object(value: object) -> object:
         raise ValueError("should be a JSON object") from None
 
 
+_SETTINGS: Final = WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "string"}]})
 Said = BeforeValidator(_absent)
 Seconds = Annotated[Annotated[float, Field(ge=0, le=10**9)] | None, Said]
 Note = Annotated[Annotated[str, Field(max_length=200_000)] | None, Said]
@@ -52,7 +53,7 @@ class NewTask(Lenient):
 
     task_id: Annotated[int, Field(ge=0, lt=OURS)]
     type: Word
-    settings: Annotated[dict[str, Any], BeforeValidator(_object)] = Field(default_factory=dict)
+    settings: Annotated[dict[str, Any], BeforeValidator(_object), _SETTINGS] = Field(default_factory=dict)
     priority: Annotated[Annotated[int, Field(ge=-(2**31), lt=2**31)] | None, Said] = None
     parser: Annotated[Word | None, Said] = None
 

@@ -37,7 +37,7 @@ async def test_a_task_is_created_as_a_form_or_as_json(
 ) -> None:
     """Flamenco 1 API: POST /tasks, "Returns 202"; its server sends forms."""
     task = TASK | {"task_id": mine}
-    answer = await shared_http.post("/tasks", **{kind: task})
+    answer = await (shared_http.post("/tasks", data=task) if kind == "data" else shared_http.post("/tasks", json=task))
     assert (answer.status_code, answer.json()) == (
         202,
         {"id": mine, "worker_id": None, "priority": 10, "frame_start": 5, "frame_end": 10, "frame_current": 5,
@@ -192,6 +192,6 @@ async def test_a_worker_says_how_it_is_and_hears_its_task(shared_gates: Gates, s
         assert (await shared_http.get("/workers")).json()["three.local"]["status"] == "disabled"
         await shared_http.patch(f"/workers/{mine}", json={"status": "enabled"})
         assert (await row(shared_gates, worker))["duty"] == "awake"
-        for wrong in ({"status": "tired"}, {}, {"status": []}):
+        for wrong in list[dict[str, Any]](({"status": "tired"}, {}, {"status": []})):
             assert (await shared_http.patch(f"/workers/{mine}", json=wrong)).status_code == 400
     assert (await shared_http.patch("/workers/1", json={"status": 1})).status_code == 404
