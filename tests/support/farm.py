@@ -46,7 +46,7 @@ class Farm:
         finally:
             await connection.close()
 
-    async def until(self, sql: str, *arguments: Any, within_s: float = 20.0) -> Any:
+    async def until(self, sql: str, *arguments: Any, within_s: float = 60.0) -> Any:
         """Wait until the first value of *sql* is true; that value. Asks again whenever the history has grown."""
         connection = await asyncpg.connect(self.database_url)
         try:

@@ -89,7 +89,7 @@ def test_new_passwords_are_long_all_different_and_for_the_owner_only(tmp_path: P
     secret = [name for name, value in example.items() if not value]
     words = [settings[name] for settings in made for name in secret]
 
-    assert len(secret) == 3
+    assert len(secret) == 4
     assert len(set(words)) == len(words)
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{32}", word) for word in words), "they stand in URLs"
     assert {name: value for name, value in made[0].items() if name not in secret} == {

@@ -49,7 +49,8 @@ _WANTED = {
 
 
 def test_every_file_of_locks_is_known() -> None:
-    assert set(_FILES) == set(_WANTED)
+    clients = {name for name in _FILES if name.startswith("client-")}  # of other farms, that tests run
+    assert set(_FILES) - clients == set(_WANTED)
 
 
 @pytest.mark.parametrize("python", _PYTHONS)

@@ -36,6 +36,8 @@ class Rows:
             "id": name, "connection": "online", "duty": "awake", "epoch": 1, "instance": uuid4(), "kinds": ["exec"],
             "queues": ["default"], "slots": 4, "platform": {"hostname": f"{name}.lan"},
         }  # fmt: skip
+        if fields.get("connection") == "suspect":
+            row["suspect_at"] = _NOW
         await self.insert("workers", **row | fields)
         await self.insert("worker_liveness", worker_id=name, epoch=1, last_seen_at=_NOW, stats=stats)
         return name

@@ -15,7 +15,7 @@ from coordinator.transport import Broker
 from schemas.topology import EVENTS_EXCHANGE
 
 #: How long a test waits for what must happen.
-SOON_S = 30.0
+SOON_S = 60.0
 
 
 class Inbox:

@@ -25,6 +25,7 @@ def test_so_many_more_usual_workers_would_be_filled_and_one_less_would_not_do(
         tags=sorted(need.tags),
         labels=sorted(need.labels),
         zone=need.zone or "a",
+        supervises=sorted(need.exclusive),
         slots=need.slots * found.per_worker,
         cpus=need.cpus * found.per_worker,
         memory_mb=need.memory_mb * found.per_worker,
