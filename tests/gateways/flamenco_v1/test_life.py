@@ -146,3 +146,17 @@ async def test_workers_outside_the_network_are_not_taken(database_url: str, amqp
         async with Worker(gates.url) as worker:
             answer = await worker.register()
             assert (answer.status_code, worker.asked) == (403, [])
+
+
+async def test_what_a_coordinator_decided_and_did_not_tell_the_next_one_tells(database_url: str, amqp_url: str) -> None:
+    async with running(database_url, amqp_url, gateways="flamenco_v1") as farm, Worker(Gates(farm).url) as worker:
+        await worker.register()
+        farm.coordinator.stop()
+        async with running(database_url, amqp_url) as deaf:
+            await deaf.submit(a_program(name="frame"))
+            await deaf.until("SELECT state = 'assigned' FROM tasks")
+            assert worker.tasks == []
+        async with running(database_url, amqp_url, gateways="flamenco_v1") as next_one:
+            await worker.given()
+            await next_one.until("SELECT state = 'running' FROM tasks")
+            assert await next_one.rows("SELECT attempt FROM attempts WHERE attempt > 1") == []
