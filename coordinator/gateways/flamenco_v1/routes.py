@@ -118,7 +118,7 @@ def _tasks(gate: Gate, operation: Operation) -> None:
     async def delete_task(number: Number) -> Response:
         """Cancel a task that came through this gateway; where a worker runs it, it is killed."""
         if not isinstance(translate.sought(number), str):
-            raise Fault(403, f"task {number} did not come from here: it is canceled with `farmhand task cancel`")
+            raise Fault(403, f"task {number} did not come from here: it is canceled with `farmhand tasks cancel`")
         found = await _find(gate, number, "")
         if found.state not in FINISHED:
             await gate.ask(CancelTasks((found.task,), _ACTOR, "deleted by its server"))
