@@ -58,9 +58,14 @@ async def test_many_that_are_cut_off_together_are_not_lost_and_go_on_when_they_a
         checks = {check.name: check.said for check in (await examine(farm.database_url)).checks}
         assert "zone default is frozen" in checks["losses held back"]
 
-        for worker, attempt in workers:
-            await worker.join()
-            await worker.online(holds=[Held(task=attempt.task, attempt=1, phase=Phase.RUNNING)])
+        # At once, as they had left: when most are back, the others are not waited for.
+        await asyncio.gather(*(worker.join() for worker, _ in workers))
+        await asyncio.gather(
+            *(
+                worker.online(holds=[Held(task=attempt.task, attempt=1, phase=Phase.RUNNING)])
+                for worker, attempt in workers
+            )
+        )
         await farm.until("SELECT NOT EXISTS (SELECT FROM freezes)")
         for worker, attempt in workers:
             await worker.finish(attempt)
