@@ -14,7 +14,7 @@ from coordinator.domain.matching import Candidate, Free, Group, TaskClass, offer
 from coordinator.domain.planning import plan
 from coordinator.domain.worker import Worker
 from coordinator.operations import blocklist
-from coordinator.operations.foreign import gets_now
+from coordinator.operations.claiming import gets_now
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.store import Transaction
 

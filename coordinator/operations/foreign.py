@@ -1,4 +1,4 @@
-"""What workers behind gateways do: they come, are heard, go, and ask for work.
+"""What workers behind gateways do: they come, are heard, and go. How they get work is in `claiming`.
 
 A gateway turns each call of its protocol into one of these, and the answer into its own words. So they are rows like
 our own agents, under the same epochs and the same judgement of silence; what differs is that nothing is ever sent to
@@ -8,23 +8,19 @@ them: their state is what they find when they call again.
 An old one never brings back who has left, and never concerns another life than its own.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from coordinator.domain.attempt import Attempt, AttemptState
 from coordinator.domain.clones import Arrival
 from coordinator.domain.liveness import turn
-from coordinator.domain.protocol import Work, is_pushed, protocol_of
-from coordinator.domain.worker import PRESENT, Asked, Connection, Duty, Worker, WorkerEvent, takes_work
-from coordinator.operations import reports, states, tasks
+from coordinator.domain.worker import PRESENT, Asked, Connection, Duty, Worker, WorkerEvent
+from coordinator.operations import states, tasks
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Changed, ConflictError, NotFoundError, Request
-from coordinator.operations.signs import Handed, Signs
-from coordinator.operations.store import Order, Transaction
+from coordinator.operations.signs import Signs
 from schemas.worker import RequestedState
 
 #: Of who has not said how often it will speak.
@@ -137,28 +133,6 @@ class Refuse(Request[Changed]):
     worker: str
     asked: RequestedState
     reason: str
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """What a worker that asked for work is answered: `handed` is what it is to run, nothing when there is nothing."""
-
-    standing: Standing
-    handed: list[Handed]
-
-
-@dataclass(frozen=True)
-class Claim(Request[Claimed]):
-    """The worker asks for work, and so holds nothing but what it has been given and not finished: that it gets again.
-
-    Who is silent for so long that he was given up comes back by asking; who said goodbye has to arrive first.
-    """
-
-    worker: str
-    sign: Sign = LIVES
-
-
-# --- coming, being heard, going ----------------------------------------------------------------------------
 
 
 def arrive(ledger: Ledger, request: Arrive) -> Standing:
@@ -391,82 +365,9 @@ def _newest(before: datetime | None, said: datetime) -> datetime:
     return said if before is None else max(before, said)
 
 
-# --- asking for work ---------------------------------------------------------------------------------------
-
-
-def claim(ledger: Ledger, request: Claim) -> Claimed:
-    """Make it ready to be given something; `hand_out` fills in the answer when the transaction has assigned."""
-    worker = states.find(ledger, request.worker)
-    if protocol_of(worker).work is not Work.PULLED:
-        raise ConflictError(f"worker {worker.id} has its work from elsewhere, or is sent it")
-    if worker.connection is Connection.OFFLINE:
-        return Claimed(standing(ledger, worker), [])
-    come_back(ledger, worker)
-    now = note(ledger, worker, request.sign)
-    for attempt in list(ledger.held[worker.id].values()):
-        if attempt.state is AttemptState.STOPPING:
-            tasks.lose(ledger, attempt, "the worker asks for other work")
-        elif is_of_former_life(worker, attempt):
-            tasks.lose(ledger, attempt, "the worker began anew, and asks for work")
-    if not takes_work(worker):
-        return Claimed(now, [])
-    ledger.capacity_at.add(worker.id)
-    return Claimed(now, ledger.foreign.asking.setdefault(worker.id, []))
-
-
-def is_of_former_life(worker: Worker, attempt: Attempt) -> bool:
-    """Whether *attempt* was given to the worker before it last came, and kept for a report that may still come."""
-    return bool(worker.arrivals) and attempt.assigned_at < Arrival.read(worker.arrivals[-1]).at
-
-
-def gets_now(ledger: Ledger, worker: Worker) -> bool:
-    """Whether *worker* may be assigned something in this transaction: who asks for work gets it only as an answer."""
-    return is_pushed(worker) or (worker.id in ledger.foreign.asking and not ledger.held.get(worker.id))
-
-
-async def hand_out(tx: Transaction, ledger: Ledger) -> None:
-    """Answer those who asked: with what they hold, which runs from now on."""
-    asked = ledger.foreign.asking
-    had = {name: [one for one in ledger.held[name].values() if one.live] for name in asked}
-    attempts = [attempt for some in had.values() for attempt in some]
-    orders = await tx.orders(attempts) if attempts else []
-    for attempt, order in zip(attempts, orders, strict=True):
-        again = attempt.state is AttemptState.RUNNING
-        reports.begin(ledger, attempt)
-        asked[attempt.worker_id].append(_handed(ledger, attempt, order, again=again))
-
-
-def _counted(ledger: Ledger, attempt: Attempt, spec: Mapping[str, Any]) -> None:
-    """How many steps the attempt has, from the moment on that it is told: its worker says only how many are done."""
-    if attempt.total is None:
-        attempt.done, attempt.total = 0, sum(int(command.get("steps", 1)) for command in spec["commands"])
-        ledger.dirty_attempts.add((attempt.task_id, attempt.attempt))
-
-
-def _handed(ledger: Ledger, attempt: Attempt, order: Order, *, again: bool) -> Handed:
-    task, job = ledger.tasks[attempt.task_id], ledger.jobs[order.job_id]
-    spec = json.loads(f"{{{order.body}}}")
-    _counted(ledger, attempt, spec)
-    return Handed(
-        task=attempt.task_id,
-        attempt=attempt.attempt,
-        run=attempt.run,
-        job=order.job_id,
-        job_priority=job.priority,
-        name=order.name,
-        priority=task.priority,
-        spec=spec,
-        inputs=tuple((name, first, tuple(numbers)) for name, first, numbers in order.inputs),
-        done=attempt.done,
-        total=attempt.total,
-        again=again,
-    )
-
-
 OPERATIONS: Final[Mapping[type, Callable[[Ledger, Any], Any]]] = {
     Arrive: arrive,
     Hear: hear,
     Depart: depart,
     Refuse: refuse,
-    Claim: claim,
 }

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from coordinator.domain.attempt import Attempt, AttemptState
 from coordinator.domain.worker import Asked, Connection, Duty, Worker
-from coordinator.operations import foreign, reports, states, tasks
+from coordinator.operations import claiming, foreign, reports, states, tasks
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Request
 from coordinator.operations.wanted import Wanted
@@ -154,7 +154,7 @@ def turn(ledger: Ledger, request: Turn) -> foreign.Standing:
     duty = request.meant.get(asked, request.duty) if asked is not None else request.duty
     if duty not in (Duty.AWAKE, Duty.TESTING, Duty.STARTING):
         for attempt in list(ledger.held[worker.id].values()):
-            if attempt.state is AttemptState.STOPPING or foreign.is_of_former_life(worker, attempt):
+            if attempt.state is AttemptState.STOPPING or claiming.is_of_former_life(worker, attempt):
                 tasks.lose(ledger, attempt, "the worker has stopped it")
             else:
                 tasks.give_back(ledger, attempt)

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import structlog
 
 from coordinator.domain import liveness
-from coordinator.operations import assignment, blocklist, foreign, health, jobs
+from coordinator.operations import assignment, blocklist, claiming, health, jobs
 from coordinator.operations.inbox import Inbox, Item
 from coordinator.operations.judging import Silence
 from coordinator.operations.ledger import Ledger
@@ -179,7 +179,7 @@ class Writer:
             if (ledger.work_appeared or ledger.capacity_at) and await assignment.assign(tx, ledger):
                 await _save(tx, ledger)
             if ledger.foreign.asking:
-                await foreign.hand_out(tx, ledger)
+                await claiming.hand_out(tx, ledger)
                 await _save(tx, ledger)
             letters = await compose(tx, ledger, self._patience)
             await tx.finish(ledger)

@@ -13,7 +13,8 @@ from coordinator.domain.worker import Asked, Connection
 from coordinator.gateways import GATEWAYS
 from coordinator.gateways.hosting import chosen
 from coordinator.gateways.kit import worker_id
-from coordinator.operations.foreign import Arrive, Claim, Claimed, Depart, Hear, Portrait
+from coordinator.operations.claiming import Claim, Claimed
+from coordinator.operations.foreign import Arrive, Depart, Hear, Portrait
 from coordinator.operations.requests import CancelTasks, ConflictError
 from coordinator.operations.table import Report
 from schemas.task import Outcome, TaskFinished, TaskProgress, Verdict

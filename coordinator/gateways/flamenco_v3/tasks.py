@@ -16,7 +16,7 @@ from coordinator.gateways.flamenco_v3.translate import TASK_STATUSES, Ref
 from coordinator.gateways.flamenco_v3.variables import Variables
 from coordinator.gateways.flamenco_v3.wire import UPDATE_BYTES, TaskUpdate
 from coordinator.gateways.kit import Fault, Gate, faulty
-from coordinator.operations.foreign import Claim
+from coordinator.operations.claiming import Claim
 from coordinator.operations.pulling import Look, MayRun, Seen, Tell
 
 _TEXT: Final = {"type": "string"}

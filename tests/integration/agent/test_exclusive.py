@@ -100,7 +100,7 @@ async def test_its_limits_are_its_programs_and_not_its_supervisors(peer: Peer, s
     peer.lease_s = 30.0
     await start_agent(nice=5)
     await peer.hear(WorkerOnline)
-    grow = python("b = bytearray(200 * 2**20); import time; time.sleep(600)")
+    grow = python("b = bytearray(200 * 2**20); import signal; signal.pause()")
     place = python("import os; print('::result', [os.nice(0), os.getpriority(os.PRIO_PROCESS, os.getppid())])")
     await peer.assign(
         an_attempt(1, 1, grow, exclusive=True, limits=Limits(memory_mb=120)),

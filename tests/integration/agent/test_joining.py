@@ -1,5 +1,6 @@
 """How an agent comes, what it says of itself, and how it is turned away."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable
@@ -179,14 +180,14 @@ async def test_an_agent_that_was_asked_to_stop_stays_when_it_is_asked_to_be_awak
     start_process()
     await peer.hear(WorkerOnline)
     gate = tmp_path / "gate"
-    wait = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.02)"
-    await peer.assign(an_attempt(1, 1, python(wait)))
+    os.mkfifo(gate)
+    await peer.assign(an_attempt(1, 1, python(f"open({str(gate)!r}).read()")))
     await peer.hear(TaskStarted)
     await peer.request(RequestedState.OFFLINE)
     await peer.hear(WorkerStateChanged, lambda said: said.duty is Duty.DRAINING)
     await peer.request(RequestedState.AWAKE)
     await peer.hear(WorkerStateChanged, lambda said: said.duty is Duty.AWAKE)
-    gate.touch()
+    await asyncio.to_thread(gate.write_text, "on")
     await peer.assign(an_attempt(2, 1))
     assert (await peer.finished(1)).outcome is Outcome.COMPLETED
     assert (await peer.finished(2)).outcome is Outcome.COMPLETED

@@ -9,8 +9,8 @@ from tests.integration.agent.peer import Peer, an_attempt, python
 
 #: In a child of a child, as programs do it.
 GROW = """
-import subprocess, sys, time
-subprocess.run([sys.executable, "-c", "b = bytearray(200 * 2**20); import time; time.sleep(600)"])
+import subprocess, sys
+subprocess.run([sys.executable, "-c", "b = bytearray(200 * 2**20); import signal; signal.pause()"])
 """
 PLACE = """
 import os, time

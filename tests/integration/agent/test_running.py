@@ -311,7 +311,7 @@ async def test_an_output_directory_that_cannot_be_made_is_named(
 
 
 async def test_a_program_that_runs_too_long_is_ended_by_the_agent_itself(joined: Peer) -> None:
-    await joined.assign(an_attempt(8, 1, python("import time; time.sleep(3600)"), max_run_s=0.5))
+    await joined.assign(an_attempt(8, 1, python("import signal; signal.pause()"), max_run_s=0.5))
     finished = await joined.finished(8)
     assert (finished.outcome, finished.cause) == (Outcome.FAILED, "time")
     assert finished.error == "it ran longer than the 0.5 s allowed (max_run_s)"

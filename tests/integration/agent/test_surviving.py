@@ -273,7 +273,6 @@ async def test_a_second_signal_stops_at_once(peer: Peer, start_process: StartPro
     assert (await peer.finished(1)).outcome is Outcome.INTERRUPTED
 
 
-@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of other processes are Linux's")
 async def test_a_full_disk_fails_the_task_with_words_that_help_and_the_agent_goes_on(
     peer: Peer, start_process: StartProcess, tmp_path: Path
 ) -> None:
