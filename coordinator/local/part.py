@@ -16,7 +16,7 @@ from typing import Final
 import psutil
 
 from coordinator.local.errors import LocalServiceError
-from coordinator.local.processes import Child, Program
+from coordinator.local.processes import Child, Program, end
 
 _QUOTED_LINES: Final = 5
 _QUOTED_WIDTH: Final = 400
@@ -102,10 +102,7 @@ class Part:
             os.kill(self._child.pid, signal.SIGKILL)
             os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOWAIT)
         if with_tasks:
-            for member in self._family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    member.kill()
-            psutil.wait_procs(self._family, timeout=10)
+            end(self._family)
             self._family = []
         self._child.kill()
 

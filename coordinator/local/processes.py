@@ -11,7 +11,7 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +151,18 @@ class Child:
         if not ready:
             raise self.failure(f"was not ready after {timeout_s:.0f} s")
         return signs not in ready
+
+
+def end(family: Iterable[psutil.Process], *, timeout_s: float = 10) -> None:
+    """SIGKILL to each of *family*; returns when they have ended, whether or not somebody has reaped them."""
+    signs = []
+    for member in family:
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            signs.append(os.pidfd_open(member.pid))
+            member.kill()
+    for sign in signs:
+        _wait_readable({sign}, timeout_s)
+        os.close(sign)
 
 
 def _descendants(pid: int) -> dict[int, int]:

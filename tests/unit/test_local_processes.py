@@ -10,6 +10,7 @@ import pytest
 
 from coordinator.local.errors import LocalServiceError
 from coordinator.local.processes import Child, Program, run
+from tests.support.processes import is_gone
 
 
 def _python(tmp_path: Path, code: str) -> Program:
@@ -63,7 +64,7 @@ signal.pause()
     inner = psutil.Process(int((tmp_path / "fifo").read_text()))
     child.kill()
     assert not child.running
-    assert not inner.is_running() or inner.status() == psutil.STATUS_ZOMBIE
+    assert is_gone(inner)
 
 
 def test_the_end_of_a_child_is_noticed_while_waiting_for_its_sign(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Exclusive attempts on a real agent: started under a lease, and ended with it whatever has become of the agent."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from schemas.worker import RequestedState, WorkerHeartbeat, WorkerOffline, Worke
 from tests.integration.agent.conftest import StartAgent, StartProcess
 from tests.integration.agent.peer import Peer, an_attempt, python
 from tests.support import ticks
+from tests.support.processes import is_gone, wait_gone
 
 LEASE_S = 2.0
 #: Says its pid and that of what it has left in a session of its own; both stay, whatever SIGTERM says.
@@ -41,14 +43,9 @@ async def told(peer: Peer) -> list[psutil.Process]:
     return [psutil.Process(progress.done), psutil.Process(int(progress.activity or 0))]
 
 
-def gone(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-
-
 async def ended(processes: list[psutil.Process]) -> None:
     """Wait until they are gone."""
-    await asyncio.to_thread(psutil.wait_procs, processes, 20)
-    assert all(gone(process) for process in processes)
+    await asyncio.to_thread(wait_gone, processes)
 
 
 def fits(phase: Phase) -> Callable[[WorkerHeartbeat], bool]:
@@ -157,7 +154,7 @@ async def test_it_is_handed_back_only_when_nothing_of_it_is_left(peer: Peer, sta
     await peer.request(RequestedState.OFFLINE, lazy=False)
     goodbye = await peer.hear(WorkerOffline)
     assert [(ref.task, ref.attempt) for ref in goodbye.handed_back] == [(1, 1)]
-    assert all(gone(process) for process in family)
+    assert all(is_gone(process) for process in family)
 
 
 async def test_what_is_no_process_of_its_own_does_not_run_exclusively(peer: Peer, start_agent: StartAgent) -> None:
@@ -181,4 +178,5 @@ async def test_a_function_runs_exclusively_in_a_process_even_if_it_may_run_insid
     assert report.outcome is Outcome.COMPLETED
     supervisor = report.result
     assert isinstance(supervisor, int)
-    assert not psutil.pid_exists(supervisor)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        wait_gone([psutil.Process(supervisor)])

@@ -11,6 +11,7 @@ import pytest
 from tests.integration.agent.conftest import AgentProcess
 from tests.support import ticks
 from tests.support.farm import Farm, running
+from tests.support.processes import wait_gone
 
 RUNS = "SELECT worker_id FROM attempts WHERE attempt = 1 AND done = 1"
 RUNS_AGAIN = "SELECT worker_id FROM attempts WHERE attempt > 1 AND done = 1"
@@ -132,7 +133,7 @@ async def test_a_coordinator_that_is_gone_for_longer_costs_a_run_and_no_overlap(
 ) -> None:
     async with at_work(database_url, amqp_url, start, book):
         (run,) = ticks.runs(book.path)
-    psutil.wait_procs([psutil.Process(int(run.split()[1]))], 20)
+    wait_gone([psutil.Process(int(run.split()[1]))])
     async with running(database_url, amqp_url, hurried=True) as farm:
         await farm.until(RUNS_AGAIN)
         await book.finish(farm, 2)

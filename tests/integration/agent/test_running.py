@@ -1,6 +1,7 @@
 """What an agent makes of tasks: programs, functions, their words, their outputs, and how they are stopped."""
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ from schemas.task import Cause, Command, Input, Outcome, Phase, TaskOutput, Task
 from schemas.worker import WorkerHeartbeat, WorkerOnline
 from tests.integration.agent.conftest import StartAgent
 from tests.integration.agent.peer import Peer, an_attempt, python
+from tests.support.processes import wait_gone
 
 
 @pytest.fixture
@@ -257,8 +259,7 @@ async def test_a_program_that_does_not_end_is_killed_with_all_that_it_started(jo
     grandchild = psutil.Process((await joined.hear(TaskProgress)).done)
     await joined.revoke(1, grace_s=0.1)
     assert (await joined.finished(1)).outcome is Outcome.CANCELED
-    _, alive = psutil.wait_procs([grandchild], timeout=10)
-    assert alive == []
+    wait_gone([grandchild])
 
 
 async def test_a_program_that_leaves_a_child_behind_ends_with_it(joined: Peer) -> None:
@@ -270,9 +271,8 @@ async def test_a_program_that_leaves_a_child_behind_ends_with_it(joined: Peer) -
     await joined.assign(an_attempt(1, 1, python(code)))
     finished = await joined.finished(1)
     assert isinstance(finished.result, int)
-    if psutil.pid_exists(finished.result):
-        psutil.wait_procs([psutil.Process(finished.result)], timeout=10)
-    assert not psutil.pid_exists(finished.result)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        wait_gone([psutil.Process(finished.result)])
 
 
 async def test_a_superseded_attempt_leaves_no_files(peer: Peer, start_agent: StartAgent, tmp_path: Path) -> None:

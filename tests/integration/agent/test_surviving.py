@@ -16,6 +16,7 @@ from schemas.task import AttemptRef, Outcome, Phase, TaskFinished, TaskProgress,
 from schemas.worker import Duty, RequestedState, WorkerHeartbeat, WorkerOffline, WorkerOnline, WorkerStateChanged
 from tests.integration.agent.conftest import NAME, AgentProcess, Said, StartAgent, StartProcess
 from tests.integration.agent.peer import Peer, an_attempt, python
+from tests.support.processes import is_gone
 
 #: Shows its pid and stays.
 STAYS = "import os,signal; print(f'::progress {os.getpid()}/{10**9}', flush=True); signal.pause()"
@@ -47,7 +48,7 @@ async def test_orphans_of_a_killed_agent_are_ended_before_the_next_one_says_onli
     assert all(orphan.is_running() for orphan in orphans)
     start_process()
     online = await peer.hear(WorkerOnline)
-    assert not any(orphan.is_running() and orphan.status() != psutil.STATUS_ZOMBIE for orphan in orphans)
+    assert all(is_gone(orphan) for orphan in orphans)
     assert {(held.task, held.phase, held.outcome) for held in online.holds} == {
         (1, Phase.FINISHED, Outcome.INTERRUPTED),
         (2, Phase.FINISHED, Outcome.INTERRUPTED),
@@ -254,7 +255,7 @@ async def test_sigterm_hands_back_what_does_not_finish_in_time(peer: Peer, start
     goodbye = await peer.hear(WorkerOffline)
     assert [(ref.task, ref.attempt) for ref in goodbye.handed_back] == [(1, 1)]
     assert await agent.wait() == 0
-    assert not running.is_running()
+    assert is_gone(running)
     start_process()
     assert (await peer.hear(WorkerOnline)).holds == [], "what was handed back is no longer held"
 
@@ -268,7 +269,7 @@ async def test_a_second_signal_stops_at_once(peer: Peer, start_process: StartPro
     await said(agent, "leaving")
     agent.signal(signal.SIGINT)
     assert await agent.wait() == 128 + signal.SIGINT
-    assert not running.is_running()
+    assert is_gone(running)
     start_process()
     assert (await peer.finished(1)).outcome is Outcome.INTERRUPTED
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.task import Limits, Resources
+from tests.support.processes import wait_gone
 from worker_agent.cgroups import MIB, Cgroups
 from worker_agent.limits import Caps, Limiter, excesses, settle
 
@@ -78,8 +79,7 @@ def test_the_memory_of_a_whole_session_counts_and_all_of_it_is_ended(family: psu
     assert 180 * MIB < excess.used < 260 * MIB
     assert all(one.status() != psutil.STATUS_ZOMBIE for one in (family, *children)), "it is told before it is done"
     excess.end()
-    psutil.wait_procs(children, timeout=30)
-    assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in children)
+    wait_gone(children)
 
 
 def test_a_process_gets_its_place_and_keeps_a_worse_one(family: psutil.Process) -> None:

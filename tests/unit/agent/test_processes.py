@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
+from tests.support.processes import is_gone
 from worker_agent.journal import ProcessRow
 from worker_agent.processes import MARK, boot_id, end_orphans, started_at
 
@@ -77,8 +78,7 @@ def test_children_of_an_orphan_are_ended_with_it(spawn: Spawn) -> None:
     assert process.stdout is not None
     child = psutil.Process(int(process.stdout.readline()))
     assert end_orphans([row(process)], "some mark").ended == 2
-    _, alive = psutil.wait_procs([child], timeout=0)
-    assert not alive or alive[0].status() == psutil.STATUS_ZOMBIE
+    assert is_gone(child)
 
 
 def test_a_process_that_is_gone_is_no_orphan(spawn: Spawn) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.processes import is_gone
 from worker_agent import supervisor
 from worker_agent.leases import boottime
 
@@ -84,10 +85,6 @@ def start() -> Iterator[Start]:
         one.process.communicate()
 
 
-def gone(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-
-
 @pytest.mark.parametrize(
     ("code", "status"),
     [
@@ -114,7 +111,7 @@ def test_what_does_not_listen_is_killed(start: Start) -> None:
     program = one.pid()
     one.until(0, 0.2)
     assert one.code() == -signal.SIGKILL
-    assert gone(program)
+    assert is_gone(program)
 
 
 def test_a_stopped_program_is_killed(start: Start) -> None:
@@ -130,15 +127,15 @@ def test_what_has_left_the_session_and_the_family_is_killed_too(start: Start) ->
     assert grandchild.ppid() == one.process.pid, "it was adopted"
     one.until(0, 0)
     assert one.code() == -signal.SIGTERM or one.process.returncode == -signal.SIGKILL
-    assert gone(grandchild)
-    assert gone(program)
+    assert is_gone(grandchild)
+    assert is_gone(program)
 
 
 def test_what_a_program_leaves_behind_ends_with_it(start: Start) -> None:
     one = start(PARENT.replace('signal.pause()"', '"').rpartition("\n")[0])
     grandchild, _ = one.pid(), one.pid()
     assert one.code() == 0
-    assert gone(grandchild)
+    assert is_gone(grandchild)
 
 
 def test_a_renewal_gives_more_time_and_nothing_else_does(start: Start) -> None:

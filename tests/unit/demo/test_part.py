@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from coordinator.local.part import Part
+from tests.support.processes import is_gone
 
 Maker = Callable[[str], Part]
 
@@ -56,10 +57,6 @@ async def said_into(pipe: Path) -> str:
     return await asyncio.to_thread(pipe.read_text)
 
 
-def is_running(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-
-
 async def test_its_end_is_noticed(a_part: Maker) -> None:
     part = a_part("raise SystemExit(7)")
     part.start()
@@ -82,7 +79,7 @@ async def test_stopping_takes_along_what_it_started(a_part: Maker, pipe: Path) -
     child = psutil.Process(int(await said_into(pipe)))
     await part.stop()
     assert part.exit_code == -signal.SIGTERM
-    assert not is_running(child)
+    assert is_gone(child)
 
 
 async def test_who_does_not_want_to_end_is_made_to(a_part: Maker, pipe: Path) -> None:
@@ -99,7 +96,7 @@ async def test_a_power_cut_takes_along_what_it_started(a_part: Maker, pipe: Path
     child = psutil.Process(int(await said_into(pipe)))
     part.kill()
     assert part.exit_code == -signal.SIGKILL
-    assert not is_running(child)
+    assert is_gone(child)
 
 
 async def test_orphans_that_were_left_running_end_with_the_farm(a_part: Maker, pipe: Path) -> None:
@@ -108,9 +105,9 @@ async def test_orphans_that_were_left_running_end_with_the_farm(a_part: Maker, p
     child = psutil.Process(int(await said_into(pipe)))
     part.kill(with_tasks=False)
     assert not part.running
-    assert is_running(child)
+    assert not is_gone(child)
     await part.stop()
-    assert not is_running(child)
+    assert is_gone(child)
 
 
 async def test_a_failure_quotes_the_last_words(a_part: Maker) -> None:
