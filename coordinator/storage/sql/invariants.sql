@@ -88,16 +88,16 @@ SELECT id AS worker, sleep_next_at, requested_deadline_at
  WHERE sleep_next_at < farm_now() - interval '2 minutes' OR requested_deadline_at < farm_now() - interval '2 minutes';
 
 -- name: unmet_counts_dependencies
-SELECT t.id AS task, t.unmet, count(*) FILTER (WHERE NOT met) AS counted
+SELECT t.id AS task, t.unmet, coalesce(need.counted, 0) AS counted
   FROM tasks t
-  LEFT JOIN LATERAL (
-       SELECT n.state = 'completed' AND (NOT d.promoted OR a.promoted_at IS NOT NULL) AS met
+  LEFT JOIN (
+       SELECT d.task_id,
+              count(*) FILTER (WHERE n.state <> 'completed' OR (d.promoted AND a.promoted_at IS NULL)) AS counted
          FROM dependencies d
          JOIN tasks n ON n.id = d.needs
          LEFT JOIN attempts a ON a.task_id = n.id AND a.attempt = n.accepted_attempt
-        WHERE d.task_id = t.id) AS need ON true
- GROUP BY t.id, t.unmet
-HAVING t.unmet <> count(*) FILTER (WHERE NOT met);
+        GROUP BY d.task_id) AS need ON need.task_id = t.id
+ WHERE t.unmet <> coalesce(need.counted, 0);
 
 -- name: groups_count_ready_tasks
 SELECT g.id AS "group", g.ready, count(t.id) AS counted

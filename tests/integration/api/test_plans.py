@@ -31,8 +31,9 @@ GROWN = """
 """
 
 
+#: A job's tasks are a range of ids: either index will do.
 READS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "tasks": ((2998, 2_998_500, None, 101), "tasks_of_job"),
+    "tasks": ((2998, 2_998_500, None, 101), "tasks_of_job tasks_pkey"),
     "jobs_unfinished": ((MAX_INT, None, None, 101), "jobs_unfinished"),
     "task": ((2_998_500,), "tasks_pkey"),
     "attempts": ((2_998_500,), "attempts_pkey"),
@@ -54,7 +55,7 @@ async def test_reads_use_their_indexes(rows: Rows) -> None:
         plan = await rows.fetchrow(f"EXPLAIN (FORMAT JSON) {load('views')[name]}", *arguments)
         used[name] = _indexes(json.loads(plan[0])[0]["Plan"])
 
-    assert {name: found for name, found in used.items() if READS[name][1] not in found} == {}
+    assert {name: found for name, found in used.items() if found.isdisjoint(READS[name][1].split())} == {}
 
 
 def _indexes(plan: dict[str, Any]) -> set[str]:
