@@ -161,9 +161,7 @@ class Coordinator:
             wrong = [] if writer.healthy else ["the database is not available"]
             return wrong if broker.consuming else [*wrong, "the broker does not deliver"]
 
-        herald = presence.Herald(
-            self.name, SOFTWARE, ear, listening, hearing, lambda: (broker.name, broker.hears_connections)
-        )
+        herald = presence.Herald(self.name, SOFTWARE, ear, listening, hearing, broker.standing)
         sweeper = sweep.Sweeper(inbox, self._patience, lambda: herald.steady)
         kept = Kept(
             settings.samples_kept_days, settings.minutes_kept_days, settings.hours_kept_days, settings.days_kept_days

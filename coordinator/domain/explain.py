@@ -121,7 +121,7 @@ def _of_workers(
             each = f": {'; '.join([*words, *more])}" if words else ""
             since = workers[some[0]].requested_at if reason in _ASKED else None
             told = {"workers": Count(count), "first": some[0], "names": names, "each": each, "since": since}
-            yield Found(reason, {**facts, **told})
+            yield Found(reason, {**facts, **told, "forecast": "", "ahead": ""})
 
 
 def _never(

@@ -35,6 +35,10 @@ class Reason(StrEnum):
 
     # the task
     FINISHED = "finished"
+    COORDINATOR_PAUSED = "coordinator_paused"
+    BROKER_BLOCKED = "broker_blocked"
+    UNHEARD = "unheard"
+    EXPIRY_FROZEN = "expiry_frozen"
     QUIET = "quiet"
     RUNNING = "running"
     UNDELIVERED = "undelivered"

@@ -21,12 +21,38 @@ from coordinator.domain.reason import Kind, Line, Reason, Stage, Who
 _K, _W, _R = Kind, Who, Reason
 LINES: Final[Mapping[Reason, Line]] = {
     _R.FINISHED: Line(_K.DONE, _W.SUBMITTER, "It is {state} already.", "farmhand tasks requeue {task}"),
-    _R.QUIET: Line(
+    _R.COORDINATOR_PAUSED: Line(
+        _K.DELIVERY,
+        _W.ADMIN,
+        "{deaf} of {coordinators:coordinator} {deaf:takes|take} nothing from {deaf:its|their} queues since {seconds}: "
+        "what workers say waits, and none of them is given up meanwhile.",
+        "farmhand doctor",
+    ),
+    _R.BROKER_BLOCKED: Line(
+        _K.DELIVERY,
+        _W.ADMIN,
+        "The broker takes no messages since {seconds} (it is short of memory or disk): deliveries and results wait.",
+        "farmhand doctor",
+    ),
+    _R.UNHEARD: Line(
         _K.RUNNING,
         _W.OPERATOR,
         "{worker}, which holds it, has not been heard from for {silent}: if that goes on it is lost, and the task runs "
         "elsewhere.",
         "farmhand workers show {worker}",
+    ),
+    _R.EXPIRY_FROZEN: Line(
+        _K.DELIVERY,
+        _W.OPERATOR,
+        "{suspects} of {workers:worker} in zone {zone} fell silent together, {seconds} ago: none of them is given up "
+        "until most are back, or somebody says that they are gone.",
+        "farmhand freezes thaw {zone}",
+    ),
+    _R.QUIET: Line(
+        _K.RUNNING,
+        _W.SUBMITTER,
+        "It runs for {seconds}, and its log is silent for {silent}; of the tasks like it, 95 % took {usual} at most.",
+        "farmhand logs {task}",
     ),
     _R.RUNNING: Line(_K.RUNNING, _W.NOBODY, "It runs on {worker} since {seconds}.", "farmhand logs {task} --follow"),
     _R.UNDELIVERED: Line(
@@ -44,7 +70,7 @@ LINES: Final[Mapping[Reason, Line]] = {
     _R.DEPENDENCY: Line(
         _K.SELF,
         _W.NOBODY,
-        "Waits for {unmet} of {needs:task}; the first is task {need} ({name}).",
+        "Waits for {unmet} of {needs:task}; the first is task {need} ({name}){forecast}.",
         "farmhand why {need}",
     ),
     _R.PROMOTION: Line(
@@ -207,16 +233,22 @@ LINES: Final[Mapping[Reason, Line]] = {
         "farmhand tasks show {task}",
     ),
     _R.BUSY: Line(
-        _K.LATER, _W.NOBODY, "All slots of {workers:worker} that could run it are in use.", "farmhand capacity"
+        _K.LATER,
+        _W.NOBODY,
+        "All slots of {workers:worker} that could run it are in use{forecast}{ahead}.",
+        "farmhand capacity",
     ),
     _R.RESOURCES: Line(
         _K.LATER,
         _W.NOBODY,
-        "{workers:worker} with free slots could run it, but {workers:has|have} not {size} left.",
+        "{workers:worker} with free slots could run it, but {workers:has|have} not {size} left{forecast}{ahead}.",
         "farmhand capacity",
     ),
     _R.PRIORITY: Line(
-        _K.LATER, _W.SUBMITTER, "{workers:worker} could start it now, but other tasks come first.", "farmhand queues"
+        _K.LATER,
+        _W.SUBMITTER,
+        "{workers:worker} could start it now, but {others} come first.",
+        "farmhand queues",
     ),
     _R.NEXT_PASS: Line(_K.TURN, _W.NOBODY, "Can start now: {workers:worker} with room."),
 }

@@ -5,7 +5,7 @@ while it consumes nothing, which the row tells the others, nobody is lost at all
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from coordinator.duties.periodic import attempt
@@ -52,9 +52,10 @@ class Herald:
         presence: Presence,
         events: Hearing,
         heartbeats: Hearing,
-        road: Callable[[], tuple[str, bool]],
+        road: Callable[[], Awaitable[tuple[str, bool, bool]]],
     ) -> None:
-        """*road* tells the name of the connection on which it consumes, and whether it has the broker's own word."""
+        """*road* tells the name of the connection on which it consumes, whether it has the broker's own word, and
+        whether the broker takes nothing from it."""
         self._coordinator = coordinator
         self._software = software
         self._presence = presence
@@ -85,11 +86,11 @@ class Herald:
 
     async def announce(self) -> None:
         """One round: while we do not hear, silence means nothing."""
-        connection, broker = self._road()
+        connection, broker, blocked = await self._road()
         if self._lives is None:
             await self._presence.here(self._coordinator, self._software, connection)
         interrupted, lives = not self.steady, self._now_lives
         done = self._events.acknowledged, self._heartbeats.acknowledged
-        heard = Heard(connection, done[0] > self._said[0], done[1] > self._said[1], interrupted, broker)
+        heard = Heard(connection, done[0] > self._said[0], done[1] > self._said[1], interrupted, broker, blocked)
         await self._presence.alive(self._coordinator, self._software, heard)
         self._lives, self._said = lives, done

@@ -136,10 +136,12 @@ class Beat:
 @dataclass(frozen=True)
 class Heard:
     """What a coordinator heard since it last said so: from which queues it consumed something, whether it was
-    interrupted, and whether it has the broker's own word. `connection` is the one on which it consumes."""
+    interrupted, whether it has the broker's own word, and whether the broker takes nothing from it. `connection` is the
+    one on which it consumes."""
 
     connection: str
     events: bool
     heartbeats: bool
     interrupted: bool
     broker: bool
+    blocked: bool

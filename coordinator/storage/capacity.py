@@ -9,7 +9,7 @@ from schemas.views import CapacityView, WantedView
 
 async def look(farm: Snapshot) -> CapacityView:
     """What could be used, and who could be stopped."""
-    groups, budgets = await farm.survey()
+    groups, _, budgets, _ = await farm.survey()
     waiting = capacity.demand(groups, budgets)
     starting = Counter(attempt.class_id for attempt in await farm.next_attempts()) if waiting else Counter[int]()
     unfinished = {row["class_id"] for row in await farm.connection.fetch(WHY["unfinished_classes"])}

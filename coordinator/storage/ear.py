@@ -109,7 +109,7 @@ class PostgresEar:
         """This coordinator is there, and heard this since it last said so."""
         await self._fetch(
             BEATS["coordinator_alive"], coordinator, software, heard.connection, heard.events, heard.heartbeats,
-            heard.interrupted, heard.broker,
+            heard.interrupted, heard.broker, heard.blocked,
         )  # fmt: skip
 
     async def gone(self, coordinator: str) -> None:

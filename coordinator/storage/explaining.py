@@ -5,6 +5,7 @@ given away next is tried out with assignment itself, on a ledger that is thrown 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from time import monotonic
 from typing import Any, Final
@@ -12,18 +13,20 @@ from typing import Any, Final
 import asyncpg
 
 from coordinator.domain.attempt import Attempt
-from coordinator.domain.budget import Budgets
 from coordinator.domain.explain import Explanation, explain
-from coordinator.domain.matching import Free, Group, TaskClass, withheld
-from coordinator.domain.reason import Count, Kind, Reason
-from coordinator.domain.standing import Need, Standing, own_reasons
+from coordinator.domain.forecast import before, next_room_s, rest_s, usual_s
+from coordinator.domain.guards import Freeze, Guard
+from coordinator.domain.matching import Free, Group, TaskClass, misfits, withheld
+from coordinator.domain.reason import Count, Kind, Reason, Seconds
+from coordinator.domain.standing import Need, Road, Standing, own_reasons
 from coordinator.domain.task import TaskState
 from coordinator.domain.why import Found
 from coordinator.domain.worker import Worker
-from coordinator.operations.assignment import assign, survey
+from coordinator.operations.assignment import Survey, assign, survey
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import NotFoundError
 from coordinator.storage import queries, rows, shown
+from coordinator.storage.forecasting import Forecasts
 from coordinator.storage.orders import Caches
 from coordinator.storage.pool import Connection
 from coordinator.storage.transaction import LOAD, PostgresTransaction
@@ -33,6 +36,8 @@ WHY: Final = queries.load("why")
 _VIEWS: Final = queries.load("views")
 #: As many of the tasks that use a license are named.
 _MOST_HOLDERS: Final = 5
+#: Reasons whose words tell what may be expected.
+_FORECAST: Final = frozenset({Reason.BUSY, Reason.RESOURCES, Reason.PRIORITY})
 _WAITING: Final = frozenset({TaskState.BLOCKED, TaskState.SCHEDULED, TaskState.PAUSED, TaskState.READY})
 
 
@@ -60,10 +65,11 @@ class Snapshot:
         self.now = now
         self._caches = caches
         self._recent = recent or Recent()
+        self.forecasts = Forecasts(connection, now)
         self._workers: list[tuple[Worker, Free]] | None = None
-        self._groups: dict[int, Group] | None = None
-        self._budgets = Budgets()
+        self._survey: Survey | None = None
         self._next: list[Attempt] | None = None
+        self._road: Road | None = None
 
     @classmethod
     async def of(cls, connection: Connection, caches: Caches, recent: Recent | None = None) -> "Snapshot":
@@ -97,18 +103,20 @@ class Snapshot:
         """The workers that take work, hold nothing, and are used by nobody else."""
         return {row["id"] for row in await self.connection.fetch(WHY["idle"])}
 
-    async def survey(self) -> tuple[list[Group], Budgets]:
-        """The groups with ready tasks, with what they claim, and what is left of the limits."""
-        found = await survey(*self.transaction())
-        return found.groups, found.budgets
+    async def survey(self) -> Survey:
+        """The groups with ready tasks, with what they claim, what is left of the limits, whose turn it is."""
+        if self._survey is None:
+            self._survey = await survey(*self.transaction())
+        return self._survey
 
-    async def group(self, number: int) -> tuple[list[Found], frozenset[str]]:
-        """Why the tasks of a group are passed over, and the workers that are blocked for them."""
-        if self._groups is None:
-            groups, self._budgets = await self.survey()
-            self._groups = {one.id: one for one in groups}
-        group = self._groups.get(number)
-        return ([], frozenset()) if group is None else (list(withheld(group, self._budgets)), group.blocked)
+    async def road(self) -> Road:
+        """How coordinators and broker do."""
+        if self._road is None:
+            found = await self.connection.fetch(WHY["road"])
+            heard = [(row["id"], row["heard_at"]) for row in found]
+            blocked = [row["blocked_since"] for row in found if row["blocked_since"] is not None]
+            self._road = Road(heard, min(blocked, default=None))
+        return self._road
 
     async def next_attempts(self) -> list[Attempt]:
         """What the next assignment would give away."""
@@ -129,18 +137,20 @@ async def explain_tasks(farm: Snapshot, tasks: Sequence[int]) -> list[TaskWhy]:
 async def _explain(farm: Snapshot, row: asyncpg.Record, need: TaskClass) -> TaskWhy:
     state = TaskState(row["state"])
     facts = {"task": row["task"], "job": row["job"]}
+    group: Group | None = None
     own = list(own_reasons(await _standing(farm, row, state)))
     known = Explanation(tuple(own))
     workers: list[tuple[Worker, Free]] = []
     if state in _WAITING:
         workers = await farm.workers()
-        held_back, blocked = await farm.group(row["group_id"])
-        held_back = [await _who_holds(farm, found) for found in held_back]
+        found = await farm.survey()
+        group = next((one for one in found.groups if one.id == row["group_id"]), None)
+        held_back = [] if group is None else [await _who_holds(farm, one) for one in withheld(group, found.budgets)]
         known = explain(
             need,
             workers,
             failed_on=row["failed_on"],
-            blocked=blocked,
+            blocked=() if group is None else group.blocked,
             before=own + held_back,
             ready=state is TaskState.READY,
             facts=facts,
@@ -150,6 +160,9 @@ async def _explain(farm: Snapshot, row: asyncpg.Record, need: TaskClass) -> Task
         next_one = any(attempt.task_id == row["task"] for attempt in await farm.next_attempts())
         able = {**facts, "workers": Count(known.able)}
         reasons = [Found(Reason.NEXT_PASS if next_one else Reason.PRIORITY, able)]
+    if group is not None and _FORECAST & {found.reason for found in reasons}:
+        words = await _forecast(farm, row, need, group)
+        reasons = [found.with_facts(**words) if found.reason in _FORECAST else found for found in reasons]
     told = [_reason(found) for found in reasons]
     return TaskWhy(
         **{key: value for key, value in shown.named(row).items() if key in TaskWhy.model_fields},
@@ -177,14 +190,41 @@ async def _who_holds(farm: Snapshot, found: Found) -> Found:
     return found.with_facts(holders=held)
 
 
+async def _forecast(farm: Snapshot, row: asyncpg.Record, need: TaskClass, group: Group) -> dict[str, str]:
+    """How long it takes until somebody has room, if that can be guessed, and how many come first."""
+    able = [pair for pair in await farm.workers() if next(misfits(pair[0], need), None) is None]
+    running = await farm.forecasts.running_on({worker.id for worker, _ in able if worker.connection == "online"})
+    survey = await farm.survey()
+    classes = await farm.classes({one.class_id for one in running} | {one.class_id for one in survey.groups})
+    rest = next_room_s(need, able, running, classes, farm.forecasts.known)
+    workers = [worker for worker, _ in able]
+    first = before(group, survey.groups, classes, workers, survey.budgets, fair=survey.shares is not None)
+    first += await farm.forecasts.earlier(group.id, row["priority"], row["task"])
+    others = format(Count(first), "task") if first else "other tasks"
+    return {
+        "forecast": f"; the next has room in about {Seconds(rest)}" if rest is not None else "",
+        "ahead": f"; {others} {Count(first):comes|come} first" if first else "",
+        "others": others,
+    }
+
+
 async def _standing(farm: Snapshot, row: asyncpg.Record, state: TaskState) -> Standing:
-    need = None
+    need, need_rest_s = None, None
     if state is TaskState.BLOCKED:
         first = await farm.connection.fetchrow(_VIEWS["needs"], row["task"])
         if first is not None:
             count = await farm.connection.fetchval(_VIEWS["needs_count"], row["task"])
             named = shown.named(first)
             need = Need(named["id"], named["name"], TaskState(named["state"]), count)
+            if first["started_at"] is not None:
+                took = await farm.forecasts.took(first["group_id"], first["id"])
+                need_rest_s = rest_s(took, (farm.now - first["started_at"]).total_seconds())
+    usual = usual_s(await farm.forecasts.took(row["group_id"], row["task"])) if state is TaskState.RUNNING else None
+    road = await farm.road()
+    if row["zone"] is not None:
+        counts = row["freeze_workers"], row["freeze_suspects"]
+        freeze = Freeze(row["zone"], Guard.FROZEN, row["freeze_since"], *counts, counted_at=row["freeze_since"])
+        road = replace(road, freeze=freeze)
     return Standing(
         row["task"],
         state,
@@ -198,6 +238,10 @@ async def _standing(farm: Snapshot, row: asyncpg.Record, state: TaskState) -> St
         row["leased_until"],
         row["reason"],
         (farm.now - row["last_seen_at"]).total_seconds() if row["connection"] == "suspect" else None,
+        (farm.now - (row["log_heard_at"] or row["since"])).total_seconds() if row["since"] else 0.0,
+        usual,
+        need_rest_s,
+        road,
     )
 
 

@@ -79,6 +79,10 @@ class Broker:
         """Whether the broker tells us of connections that are made and close."""
         return self._witness is not None and self._witness.hears
 
+    async def standing(self) -> tuple[str, bool, bool]:
+        """The connection on which we consume, whether we are told of others', whether the broker takes nothing."""
+        return self.name, self.hears_connections, await self._publishing.blocked()
+
     @property
     def consuming(self) -> bool:
         """Whether the broker delivers to every intake now."""

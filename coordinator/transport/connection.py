@@ -37,6 +37,8 @@ CLOSE_S: Final = 5.0
 #: A connection that lived this long has proved that the broker is well.
 SETTLED_S: Final = 5.0
 _REMIND_S: Final = 60.0
+#: A connection that is free says so at once.
+_ASK_S: Final = 0.05
 _PORTS: Final = {"amqp": 5672, "amqps": 5671}
 
 log = structlog.get_logger(__name__)
@@ -143,6 +145,19 @@ class Link:
             if self.closing:
                 raise LinkClosedError
             await self._up.wait()
+
+    async def blocked(self) -> bool:
+        """Whether the broker has said that it takes nothing: it has a memory or disk alarm."""
+        if not self._alive or self._current is None:
+            return False
+        try:
+            async with asyncio.timeout(_ASK_S):
+                await underlay(self._current).ready()
+        except TimeoutError:
+            return self._alive
+        except LostError:
+            return False
+        return False
 
     async def pause(self, seconds: float) -> None:
         """Wait *seconds*, or less when the link is being closed."""

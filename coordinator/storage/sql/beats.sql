@@ -91,14 +91,16 @@ INSERT INTO coordinators (id, software, connection, listening_since) VALUES ($1,
 ON CONFLICT (id) DO UPDATE
    SET software = excluded.software, started_at = excluded.started_at, seen_at = excluded.seen_at,
        listening_since = excluded.listening_since, connection = excluded.connection, events_at = excluded.events_at,
-       heartbeats_at = excluded.heartbeats_at, hears_broker = false;
+       heartbeats_at = excluded.heartbeats_at, hears_broker = false, blocked_since = NULL;
 
 -- name: coordinator_alive
 -- What it consumed since it last said so: events ($4), heartbeats ($5). Its ear was interrupted ($6), or it said nothing
 -- for so long that it may have been: silence counts from now. It may have been taken for dead: then it is here anew.
+-- $8: the broker takes nothing from it.
 INSERT INTO coordinators (id, software, connection, hears_broker, listening_since) VALUES ($1, $2, $3, $7, farm_now())
 ON CONFLICT (id) DO UPDATE
    SET seen_at = farm_now(), connection = excluded.connection, hears_broker = excluded.hears_broker,
+       blocked_since = CASE WHEN $8 THEN coalesce(coordinators.blocked_since, farm_now()) END,
        events_at = CASE WHEN $4 THEN farm_now() ELSE coordinators.events_at END,
        heartbeats_at = CASE WHEN $5 THEN farm_now() ELSE coordinators.heartbeats_at END,
        listening_since = CASE

@@ -155,10 +155,12 @@ LIMIT $3
 -- What is still missing, the dead first: they will never come.
 -- name: needs
 SELECT n.id, n.state, s.name, s.is_array, n.id - s.first_task AS index,
-       CASE WHEN position('{{' IN s.name) > 0 THEN s.array_values -> (n.id - s.first_task)::integer END::text AS value
+       CASE WHEN position('{{' IN s.name) > 0 THEN s.array_values -> (n.id - s.first_task)::integer END::text AS value,
+       n.group_id, r.started_at
 FROM dependencies d
 JOIN tasks n ON n.id = d.needs
 JOIN specs s ON s.id = n.spec_id
+LEFT JOIN attempts r ON r.task_id = n.id AND r.state = 'running'
 LEFT JOIN attempts a ON a.task_id = n.id AND a.attempt = n.accepted_attempt
 WHERE d.task_id = $1 AND (n.state <> 'completed' OR d.promoted AND a.promoted_at IS NULL)
 ORDER BY n.state IN ('failed', 'canceled') DESC, n.id
@@ -167,7 +169,6 @@ LIMIT 1
 -- name: needs_count
 SELECT count(*) AS needs FROM dependencies WHERE task_id = $1
 
--- What an exclusive task that is scheduled waits for.
 -- name: workers
 SELECT w.id, w.protocol, w.foreign_id, w.connection, w.duty, w.epoch, w.instance::text AS instance, w.boot_id, w.software,
        w.platform::text AS platform, w.kinds, w.queues, w.tags, w.labels, w.zone, w.slots, w.cpus, w.memory_mb, w.gpus,

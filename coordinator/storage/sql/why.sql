@@ -4,7 +4,8 @@ SELECT t.id AS task, t.job_id AS job, s.name, s.is_array, t.id - s.first_task AS
        t.group_id, g.class_id, t.state, t.unmet, t.not_before, t.failures + t.shortages AS ends, t.failed_on, t.reason,
        coalesce(l.worker_id, a.worker_id) AS worker,
        CASE t.state WHEN 'running' THEN a.started_at ELSE a.assigned_at END AS since, l.free_at AS leased_until,
-       w.connection, lv.last_seen_at
+       w.connection, lv.last_seen_at, t.priority, o.heard_at AS log_heard_at,
+       f.zone, f.since AS freeze_since, f.workers AS freeze_workers, f.suspects AS freeze_suspects
   FROM tasks t
   JOIN specs s ON s.id = t.spec_id
   JOIN groups g ON g.id = t.group_id
@@ -12,12 +13,20 @@ SELECT t.id AS task, t.job_id AS job, s.name, s.is_array, t.id - s.first_task AS
   LEFT JOIN leases l ON l.task_id = t.id AND l.released_at IS NULL AND t.state = 'scheduled'
   LEFT JOIN workers w ON w.id = a.worker_id AND a.state <> 'ended'
   LEFT JOIN worker_liveness lv ON lv.worker_id = w.id
+  LEFT JOIN log_sizes o ON o.task_id = a.task_id AND o.attempt = a.attempt
+  LEFT JOIN freezes f ON w.connection = 'suspect' AND f.guard = 'frozen'
+                     AND f.zone = CASE WHEN w.protocol = 'native' THEN w.zone ELSE w.zone || ':' || w.protocol END
  WHERE t.id = ANY($1::bigint[])
  ORDER BY t.id;
 
 -- name: everyone
 -- All workers, whatever they do.
 SELECT w.*, l.last_seen_at FROM workers w LEFT JOIN worker_liveness l ON l.worker_id = w.id ORDER BY w.id;
+
+-- name: road
+-- Each coordinator that still counts: when it last took something from the queue that it has waited for longest.
+SELECT id, least(events_at, heartbeats_at) AS heard_at, blocked_since FROM coordinators
+ WHERE least(events_at, heartbeats_at) > farm_now() - interval '45 seconds';
 
 -- name: job
 SELECT id, name, state FROM jobs WHERE id = $1;

@@ -1,6 +1,6 @@
 """Why a task does not run yet, read from real rows."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -133,16 +133,111 @@ async def test_who_rests_is_told_with_who_wanted_it_why_and_until_when(rows: Row
     ]
 
 
-async def test_a_running_task_whose_worker_is_not_heard_is_quiet(rows: Rows, client: AsyncFarmhandClient) -> None:
+async def test_a_running_task_whose_worker_is_not_heard_says_so(rows: Rows, client: AsyncFarmhandClient) -> None:
     await rows.worker(connection="suspect")
     (task,) = await rows.tasks(await rows.job(), ["running"])
     await rows.attempt(task)
 
     found = await client.why_task(task)
 
-    assert [one.code for one in found.reasons] == ["quiet", "running"]
+    assert [one.code for one in found.reasons] == ["unheard", "running"]
     assert found.main.kind == "running"
     assert found.main.sentence.startswith("node-1, which holds it, has not been heard from for ")
+
+
+async def test_why_a_silent_worker_is_not_given_up_is_told(rows: Rows, client: AsyncFarmhandClient) -> None:
+    await rows.worker(connection="suspect", zone="rack")
+    (task,) = await rows.tasks(await rows.job(), ["running"])
+    await rows.attempt(task)
+    since = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    await rows.insert("freezes", zone="rack", guard="frozen", since=since, workers=40, suspects=9, counted_at=since)
+
+    found = await client.why_task(task)
+
+    assert [one.code for one in found.reasons] == ["unheard", "expiry_frozen", "running"]
+    assert found.reasons[1].sentence.startswith("9 of 40 workers in zone rack fell silent together, ")
+    assert (found.reasons[1].remedy, found.reasons[1].since) == ("farmhand freezes thaw rack", since)
+
+
+async def test_a_broker_that_takes_nothing_and_a_coordinator_that_hears_nothing_are_named(
+    rows: Rows, client: AsyncFarmhandClient
+) -> None:
+    await rows.worker()
+    (task, done) = await rows.tasks(await rows.job(), ["ready", "completed"])
+    await rows.ended(done, "completed")
+    await rows.insert("coordinators", id="c1", software="farmhand", connection="c1")
+    await rows.insert("coordinators", id="c2", software="farmhand", connection="c2")
+    assert [one.code for one in (await client.why_task(task)).reasons] == ["next_pass"]
+
+    await rows.execute("UPDATE coordinators SET blocked_since = farm_now() - interval '5 min' WHERE id = 'c1'")
+    await rows.execute("UPDATE coordinators SET events_at = farm_now() - interval '12 s' WHERE id = 'c2'")
+    found = await client.why_task(task)
+
+    assert [f"{one.kind}/{one.code}: {one.sentence}" for one in found.reasons] == [
+        (
+            "delivery/coordinator_paused: 1 of 2 coordinators takes nothing from its queues since 12 s: what workers "
+            "say waits, and none of them is given up meanwhile."
+        ),
+        (
+            "delivery/broker_blocked: The broker takes no messages since 5 min (it is short of memory or disk): "
+            "deliveries and results wait."
+        ),
+    ]
+    assert [one.code for one in (await client.why_task(done)).reasons] == ["finished"]
+
+
+async def took(rows: Rows, tasks: list[int], *minutes: float) -> None:
+    """Each of *tasks* was completed after so many minutes."""
+    for task, length in zip(tasks, minutes, strict=True):
+        began = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+        await rows.ended(task, "completed", started_at=began, ended_at=began + timedelta(minutes=length))
+
+
+async def runs_since(rows: Rows, task: int, minutes: float, worker: str = "node-1") -> None:
+    await rows.attempt(task, worker)
+    await rows.execute(
+        "UPDATE attempts SET started_at = farm_now() - make_interval(mins => $2) WHERE task_id = $1", task, int(minutes)
+    )
+
+
+async def test_a_task_that_runs_longer_than_its_like_and_says_nothing_is_quiet(
+    rows: Rows, client: AsyncFarmhandClient
+) -> None:
+    await rows.worker()
+    *done, task = await rows.tasks(await rows.job(), ["completed"] * 40 + ["running"])
+    await took(rows, done, *[1.0] * 20, *[6.0] * 20)
+    await runs_since(rows, task, 48)
+
+    found = await client.why_task(task)
+    assert [one.code for one in found.reasons] == ["quiet", "running"]
+    assert found.main.sentence == (
+        "It runs for 48 min, and its log is silent for 48 min; of the tasks like it, 95 % took 6 min at most."
+    )
+
+    await rows.insert("log_sizes", task_id=task, attempt=1, bytes=1, heard_at=datetime.now(UTC))
+    assert [one.code for one in (await client.why_task(task)).reasons] == ["running"]
+
+
+async def test_what_may_be_expected_is_told_where_it_can_be_guessed(rows: Rows, client: AsyncFarmhandClient) -> None:
+    await rows.worker(slots=1)
+    shots = await rows.job("shots", priority=60)
+    *done, running, last = await rows.tasks(shots, ["completed"] * 6 + ["running", "ready"])
+    await took(rows, done, 1, 2, 11, 11, 12, 12)
+    await runs_since(rows, running, 6)
+    job = await rows.job()
+    first, second = await rows.tasks(job, ["ready", "ready"], name="frames")
+    (join,) = await rows.tasks(job, ["blocked"], name="join")
+    await rows.insert("dependencies", task_id=join, needs=running)
+
+    async def told(task: int) -> str:
+        return (await client.why_task(task)).main.sentence
+
+    busy = "All slots of 1 worker that could run it are in use; the next has room in about"
+    # Those that took longer than 6 minutes took 5, 5, 6 and 6 more.
+    assert await told(last) == f"{busy} 5 min."
+    assert await told(first) == f"{busy} 5 min; 1 task comes first."
+    assert await told(second) == f"{busy} 5 min; 2 tasks come first."
+    assert await told(join) == (f"Waits for 1 of 1 task; the first is task {running} (frame[6]), done in about 5 min.")
 
 
 async def test_busy_full_and_free_workers_are_told_apart(rows: Rows, client: AsyncFarmhandClient) -> None:
@@ -155,7 +250,7 @@ async def test_busy_full_and_free_workers_are_told_apart(rows: Rows, client: Asy
     (running,) = await rows.tasks(await rows.job(), ["running"], cpus=3.0)
     await rows.attempt(running, "node-2")
     assert await why(rows, client, cpus=2.0) == (
-        "later/resources: 1 worker with free slots could run it, but has not 1 slot, 2 cpus left."
+        "later/resources: 1 worker with free slots could run it, but has not 1 slot, 2 cpus left; 1 task comes first."
     )
 
 

@@ -119,6 +119,7 @@ async def test_an_alarm_stops_publishing_and_neither_deliveries_nor_acknowledgem
                 held = await inbox.take(10)
             assert not waiting.done()
             assert broker.courier.in_flight == 1
+            assert (await broker.standing())[2], "the broker says that it takes nothing"
         finally:
             await asyncio.to_thread(server.ctl, "set_vm_memory_high_watermark", "0.4")
         async with asyncio.timeout(SOON_S):
@@ -126,5 +127,6 @@ async def test_an_alarm_stops_publishing_and_neither_deliveries_nor_acknowledgem
                 await waiting
             except UndeliveredError:  # on a busy machine the alarm outlasts a publisher's patience, who tries again
                 await broker.courier.publish_raw(EVENTS_EXCHANGE, "ev.w1", b"blocked")
+        assert not (await broker.standing())[2]
         await consumer.settle(held)
         assert [delivery.body for delivery in await inbox.take(1)] == [b"blocked"]

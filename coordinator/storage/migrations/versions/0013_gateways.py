@@ -2,10 +2,10 @@
 
 from coordinator.storage.migrations.script import run
 
-revision = "0015"
+revision = "0013"
 down_revision = "0012"
 
 
 def upgrade() -> None:
     """Run the SQL beside it."""
-    run("0015_gateways.sql")
+    run("0013_gateways.sql")

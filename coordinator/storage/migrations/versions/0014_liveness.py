@@ -2,10 +2,10 @@
 
 from coordinator.storage.migrations.script import run
 
-revision = "0013"
-down_revision = "0015"
+revision = "0014"
+down_revision = "0013"
 
 
 def upgrade() -> None:
     """Run the SQL beside it."""
-    run("0013_liveness.sql")
+    run("0014_liveness.sql")
