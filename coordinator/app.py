@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 from urllib.parse import urlsplit
@@ -58,7 +59,7 @@ from coordinator.storage.store import PostgresStore
 from coordinator.storage.tokens import Tokens
 from coordinator.storage.views import Views
 from coordinator.telemetry import Telemetry, configure_logging
-from coordinator.transport import Broker, BrokerRefusedError, TopologyError, UndeliveredError
+from coordinator.transport import Broker, BrokerRefusedError, GuestBroker, TopologyError, UndeliveredError
 from schemas import topology
 
 log = structlog.get_logger(__name__)
@@ -68,6 +69,9 @@ SOFTWARE: Final = f"farmhand {version('farmhand')}"
 
 #: Settings that gateways read.
 _FOR_GATEWAYS: Final = {
+    "amqp_url",
+    "celery_prefix",
+    "celery_urls",
     "flamenco_registration",
     "flamenco_v1_kinds",
     "flamenco_v1_network",
@@ -202,6 +206,8 @@ class Coordinator:
             web.state.farm,
             ear,
             settings.model_dump(include=_FOR_GATEWAYS),
+            partial(GuestBroker, coordinator=self.name),
+            self.telemetry.registry,
         )
         carriers = {
             place.gateway.name: place.gateway.carrier(gate)

@@ -53,6 +53,15 @@ class Settings(BaseSettings):
             description="protocols of other farms' workers: all, or NAME or NAME@HOST:PORT, with commas",
         ),
     ] = ""
+    celery_urls: Annotated[
+        SecretStr, Field(description="Celery's brokers, as FARMHAND_AMQP_URL, with commas; empty: the farm's own")
+    ] = SecretStr("")
+    celery_prefix: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9_.-]{1,40}$", description="what our queues at Celery's brokers begin with: one a farm"
+        ),
+    ] = "farmhand"
     flamenco_v1_network: Annotated[
         str,
         AfterValidator(_networks),

@@ -7,6 +7,7 @@ from coordinator.transport.broker import Broker
 from coordinator.transport.connection import BrokerRefusedError
 from coordinator.transport.consumer import ConsumeCounts, Consumer
 from coordinator.transport.declare import TopologyError
+from coordinator.transport.guest import GuestBroker
 from coordinator.transport.outbox import UndeliveredError
 from coordinator.transport.publisher import PublishCounts, Publisher
 
@@ -15,6 +16,7 @@ __all__ = [
     "BrokerRefusedError",
     "ConsumeCounts",
     "Consumer",
+    "GuestBroker",
     "PublishCounts",
     "Publisher",
     "TopologyError",

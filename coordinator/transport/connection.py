@@ -84,8 +84,12 @@ def quiet_client() -> None:
 class Link:
     """A connection that is kept up. `open` it, have `run` running, `close` it."""
 
-    def __init__(self, url: str, *, coordinator: str, purpose: str, heartbeat_s: int = HEARTBEAT_S) -> None:
-        """For *purpose* (a word), known to the broker by it and by *coordinator*."""
+    def __init__(
+        self, url: str, *, coordinator: str, purpose: str, heartbeat_s: int = HEARTBEAT_S, patient: bool = False
+    ) -> None:
+        """For *purpose* (a word), known to the broker by it and by *coordinator*. *patient*: waits after a refusal,
+        too."""
+        self._patient = patient
         parts, port = _parse(url)
         self.user = unquote(parts.username or "guest")
         self._vhost = unquote(parts.path[1:]) or "/"
@@ -126,7 +130,7 @@ class Link:
     async def open(self) -> None:
         """Make the first connection. Waits for a broker that is not there; `BrokerRefusedError` when it says no."""
         if self._current is None:
-            await self._dial_until_up(refusable=True)
+            await self._dial_until_up(refusable=not self._patient)
 
     async def run(self) -> None:
         """Keep the connection up until `close`."""

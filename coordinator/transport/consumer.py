@@ -11,7 +11,7 @@ declared and consumed again on a new one, and the broker delivers again what was
 import asyncio
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -82,9 +82,17 @@ class Consumer:
     """The intake of one queue (`Intake`). Have `run` running; `stop`, settle what is in hand, then `close`."""
 
     def __init__(
-        self, link: Link, queue: Queue, sink: Sink, *, prefetch: int | None = None, idle_s: float = IDLE_S
+        self,
+        link: Link,
+        queue: Queue,
+        sink: Sink,
+        *,
+        prefetch: int | None = None,
+        idle_s: float = IDLE_S,
+        prepare: Callable[[AbstractConnection], Awaitable[None]] | None = None,
     ) -> None:
-        """Consume *queue* into *sink*, which is called from `run` and must not wait."""
+        """Consume *queue* into *sink*, which is called from `run` and must not wait. *prepare* declares it, where it is
+        not one of the farm's own."""
         self.queue = queue
         self.counts = ConsumeCounts()
         self.tries = 0
@@ -92,6 +100,7 @@ class Consumer:
         self._sink = sink
         self._prefetch = prefetch or PREFETCH.get(queue.name, DEFAULT_PREFETCH)
         self._idle_s = idle_s
+        self._prepare = prepare
         self._wake = asyncio.Event()
         self._life: Life | None = None
         self._began_at: float | None = None
@@ -162,7 +171,7 @@ class Consumer:
 
     async def _live(self, connection: AbstractConnection) -> None:
         """Consume on a channel of its own until that ends."""
-        await declare(connection, [self.queue])
+        await (self._prepare(connection) if self._prepare else declare(connection, [self.queue]))
         life = Life(await open_channel(connection), next(_generations), self._wake)
         self.counts.channels += 1
         try:

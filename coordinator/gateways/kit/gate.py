@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 
 from cachetools import TTLCache
+from prometheus_client import CollectorRegistry
 
 from coordinator.api.door import BELIEF_S, Found, Shelf
 from coordinator.api.farm import Ask, Farm
 from coordinator.domain.access import Token, admit, gateway_prefix_of
 from coordinator.domain.outcome import Refused
 from coordinator.gateways.kit.holdings import Holdings
+from coordinator.operations.ports import Dial, Guest
 from coordinator.operations.requests import Request, UnavailableError
 from coordinator.operations.store import StoreUnavailableError
 
@@ -62,10 +64,14 @@ class Journal(Protocol):
         """Add *pieces* to the end of the log of an attempt that is *worker*'s; of another's nothing is kept."""
 
 
+def _nowhere(url: str, _purpose: str) -> Guest:
+    raise UnavailableError(f"nobody dials {url}")
+
+
 @dataclass(frozen=True)
 class Gate:
     """One for all gateways of a coordinator. `farm` is what the API works with: its views, its copies of files, its
-    door."""
+    door. `dial` makes lines to the brokers of others, `registry` holds metrics."""
 
     inbox: Ask
     shelf: Shelf
@@ -74,6 +80,8 @@ class Gate:
     farm: Farm
     journal: Journal
     settings: Mapping[str, Any] = field(default_factory=dict)
+    dial: Dial = _nowhere
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     _believed: TTLCache[str, Found] = field(default_factory=lambda: TTLCache(65_536, BELIEF_S))
 
     async def ask(self, request: Request[A]) -> A:
