@@ -49,6 +49,7 @@ bench: ready ## Measure, beside the best tool of its kind
 	@$(BIN)/python -m coordinator.proof.bench
 	@$(BIN)/python -m coordinator.proof.limited
 	@$(BIN)/python -m coordinator.proof.deaths
+	@$(BIN)/python -m coordinator.proof.calls
 
 beside: ready ## Measure this checkout beside another one: make beside OTHER=../before
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/bench.txt

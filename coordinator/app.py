@@ -31,7 +31,7 @@ from coordinator.duties import canary, idleness, partitions, presence, resume, r
 from coordinator.duties.periodic import every
 from coordinator.gateways import GATEWAYS
 from coordinator.gateways.hosting import Place, chosen, hosts
-from coordinator.gateways.kit import Gate
+from coordinator.gateways.kit import Gate, Gateway
 from coordinator.handlers.closings import Closings
 from coordinator.handlers.gather import Gatherer
 from coordinator.handlers.heartbeats import Heartbeats
@@ -92,8 +92,10 @@ class StartError(Exception):
 class Coordinator:
     """One coordinator: `run` returns when it was told to `stop`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, known: Sequence[Gateway] = GATEWAYS) -> None:
+        """*known* are the gateways that the settings may name."""
         self.settings = settings
+        self._known = known
         self.name = settings.coordinator_id or f"{socket.gethostname()}-{os.getpid()}"
         self.inbox = Inbox()
         self.telemetry = Telemetry(version("farmhand"))
@@ -109,7 +111,7 @@ class Coordinator:
     async def run(self) -> None:
         """Run until stopped. Raises `StartError` when it cannot begin."""
         settings = self.settings
-        self._places = gateways_of(settings)
+        self._places = gateways_of(settings, self._known)
         await _require_schema(settings.database_url)
         pool = await open_pool(settings.database_url)
         try:
@@ -196,7 +198,7 @@ class Coordinator:
             tokens=shelf,
             door=a_door(settings, shelf),
             diagnose=a_doctor(settings, self.name, health).diagnose,
-            mints={gateway.name: gateway.mint for gateway in GATEWAYS if gateway.mint is not None},
+            mints={gateway.name: gateway.mint for gateway in self._known if gateway.mint is not None},
         )
         gate = Gate(
             desk.ask,
@@ -269,10 +271,10 @@ def a_doctor(settings: Settings, coordinator: str, health: Callable[[], Sequence
     return Doctor(places, by=coordinator, version=version("farmhand"), health=health)
 
 
-def gateways_of(settings: Settings) -> list[Place]:
+def gateways_of(settings: Settings, known: Sequence[Gateway] = GATEWAYS) -> list[Place]:
     """The gateways that are on. Raises `StartError`."""
     try:
-        found = chosen(settings.gateways, GATEWAYS)
+        found = chosen(settings.gateways, known)
     except ValueError as error:
         raise StartError(f"FARMHAND_GATEWAYS: {error}") from error
     shared = [one for one in found if one.host is None and one.gateway.free]
@@ -342,20 +344,20 @@ def _one_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-async def _run_until_signal(settings: Settings) -> None:
-    coordinator = Coordinator(settings)
+async def _run_until_signal(settings: Settings, known: Sequence[Gateway]) -> None:
+    coordinator = Coordinator(settings, known)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, coordinator.stop)
     await coordinator.run()
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, known: Sequence[Gateway] = GATEWAYS) -> None:
     """Run a coordinator in this process until SIGTERM or SIGINT. Raises `StartError`."""
     configure_logging(settings.log_level, settings.log_format)  # type: ignore[arg-type]
     _calm_the_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run_until_signal(settings))
+        runner.run(_run_until_signal(settings, known))
 
 
 def _calm_the_collector() -> None:

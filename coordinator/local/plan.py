@@ -24,7 +24,8 @@ class Plan:
     need a token; the farm has one for its owner and one for its agents. `published` is where promoted outputs go, if
     not into the farm's directory. `settings` are further settings of the coordinators and `agent_settings` of the
     agents, as environment variables. `through` gives the way that a process (by name) takes to a service (by URL).
-    `apart`: each agent is in a zone of its own, so that the ends of some are no mass failure.
+    `apart`: each agent is in a zone of its own, so that the ends of some are no mass failure. `coordinator` is the
+    command of the coordinators.
     """
 
     agents: int = 3
@@ -42,6 +43,7 @@ class Plan:
     settings: Mapping[str, str] = field(default_factory=dict)
     agent_settings: Mapping[str, str] = field(default_factory=dict)
     through: Callable[[str, str], str] = lambda _name, url: url
+    coordinator: Sequence[str] = (*_FARMHAND, "coordinator")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def a_coordinator(name: str, plan: Plan, places: Places, port: str) -> Part:
         # An error that nobody expected should be found in the log with its place.
         "FARMHAND_DEBUG": "1",
     }
-    return Part(name, [*_FARMHAND, "coordinator"], {**_inherited(), **settings}, places.logs)
+    return Part(name, plan.coordinator, {**_inherited(), **settings}, places.logs)
 
 
 def an_agent(name: str, plan: Plan, places: Places, slots: int, coordinator_url: str) -> Part:

@@ -21,6 +21,7 @@ from coordinator.operations import states, tasks
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Changed, ConflictError, NotFoundError, Request
 from coordinator.operations.signs import Signs
+from coordinator.operations.wanted import Wanted
 from schemas.worker import RequestedState
 
 #: Of who has not said how often it will speak.
@@ -365,9 +366,23 @@ def _newest(before: datetime | None, said: datetime) -> datetime:
     return said if before is None else max(before, said)
 
 
-OPERATIONS: Final[Mapping[type, Callable[[Ledger, Any], Any]]] = {
-    Arrive: arrive,
-    Hear: hear,
-    Depart: depart,
-    Refuse: refuse,
+def want(wanted: Wanted, request: Any) -> None:
+    """Its row, what it holds, and its signs of life."""
+    wanted.holders.add(request.worker)
+    wanted.foreign.add(request.worker)
+
+
+def want_caller(wanted: Wanted, request: Any) -> None:
+    """Its row and its signs of life; what it holds only if it turns out to be in another life."""
+    lives = wanted.callers.setdefault(request.worker, set())
+    instance = getattr(request, "instance", None)
+    if instance is not None:
+        lives.add(instance)
+
+
+OPERATIONS: Final[Mapping[type, tuple[Callable[[Wanted, Any], None], Callable[[Ledger, Any], Any]]]] = {
+    Arrive: (want, arrive),
+    Hear: (want_caller, hear),
+    Depart: (want, depart),
+    Refuse: (want, refuse),
 }

@@ -14,6 +14,7 @@ from coordinator.domain.worker import Asked, Connection, Duty, Worker
 from coordinator.operations import claiming, foreign, reports, states, tasks
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Request
+from coordinator.operations.signs import Glimpse
 from coordinator.operations.wanted import Wanted
 from schemas.envelope import FromWorker
 from schemas.task import Outcome, TaskFinished, TaskProgress, TaskStarted, Verdict
@@ -79,18 +80,17 @@ class Turn(Request[foreign.Standing]):
     meant: Mapping[Asked, Duty] = field(default_factory=dict)
 
 
-def want_worker(wanted: Wanted, request: Look | Turn) -> None:
-    """Its row, what it holds, and its signs of life."""
-    wanted.holders.add(request.worker)
-    wanted.foreign.add(request.worker)
+def want_glance(wanted: Wanted, request: MayRun) -> None:
+    """Who asks, and how it stands with the attempt."""
+    foreign.want_caller(wanted, request)
+    wanted.glances.add((request.task, request.attempt))
 
 
-def want_attempt(wanted: Wanted, request: MayRun | Tell) -> None:
-    """The attempt, and who asks."""
-    wanted.holders.add(request.worker)
-    wanted.foreign.add(request.worker)
+def want_attempt(wanted: Wanted, request: Tell) -> None:
+    """The attempt, and who tells of it."""
+    foreign.want_caller(wanted, request)
     wanted.attempts.add((request.task, request.attempt))
-    if isinstance(request, Tell) and request.outcome is Outcome.COMPLETED:
+    if request.outcome is Outcome.COMPLETED:
         wanted.dependents_of.add(request.task)
 
 
@@ -172,17 +172,21 @@ def _heard(ledger: Ledger, name: str) -> Worker:
 
 
 def _seen(ledger: Ledger, worker: Worker, request: MayRun | Tell, *, taken: bool = False) -> Seen:
-    attempt = ledger.attempts.get((request.task, request.attempt))
-    standing = foreign.standing(ledger, worker)
-    if attempt is None:
+    key = (request.task, request.attempt)
+    attempt, standing = ledger.attempts.get(key), foreign.standing(ledger, worker)
+    if attempt is not None:
+        seen = Glimpse(attempt.worker_id, attempt.live, ledger.tasks[attempt.task_id].state)
+    elif key in ledger.foreign.glimpses:
+        seen = ledger.foreign.glimpses[key]
+    else:
         return Seen(standing)
-    own, state = attempt.worker_id == worker.id, ledger.tasks[attempt.task_id].state
-    return Seen(standing, known=True, own=own, live=own and attempt.live, taken=taken, state=state.value)
+    own = seen.worker_id == worker.id
+    return Seen(standing, known=True, own=own, live=own and seen.live, taken=taken, state=seen.task_state.value)
 
 
 OPERATIONS: Final[Mapping[type, tuple[Callable[[Wanted, Any], None], Callable[[Ledger, Any], Any]]]] = {
-    MayRun: (want_attempt, may_run),
+    MayRun: (want_glance, may_run),
     Tell: (want_attempt, tell),
-    Look: (want_worker, look),
-    Turn: (want_worker, turn),
+    Look: (foreign.want_caller, look),
+    Turn: (foreign.want, turn),
 }

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from coordinator.domain.task import TaskState
+
 
 @dataclass(slots=True)
 class Signs:
@@ -48,11 +50,22 @@ class Handed:
     again: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """Whose an attempt is, and how it stands with it and its task, as the transaction found it."""
+
+    worker_id: str
+    live: bool
+    task_state: TaskState
+
+
 @dataclass
 class Foreign:
     """Of the workers that gateways speak for in this transaction."""
 
     signs: dict[str, Signs] = field(default_factory=dict)
+    #: Attempts that were only looked at; one that was loaded in full is in the ledger, and that counts.
+    glimpses: dict[tuple[int, int], Glimpse] = field(default_factory=dict)
     #: Those that gave a sign of life.
     heard: set[str] = field(default_factory=set)
     #: Who asks for work, and what he is handed, filled in when the transaction has assigned.

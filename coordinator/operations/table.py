@@ -260,13 +260,8 @@ class Report(Request[Reported]):
     sign: foreign.Sign = foreign.LIVES
 
 
-def _want_foreign(wanted: Wanted, request: Any) -> None:
-    wanted.holders.add(request.worker)
-    wanted.foreign.add(request.worker)
-
-
 def _want_report(wanted: Wanted, request: Report) -> None:
-    _want_foreign(wanted, request)
+    foreign.want(wanted, request)
     _want_message(wanted, cast("FromWorker", request))
 
 
@@ -394,11 +389,11 @@ OPERATIONS: Final[Mapping[type, Operation]] = {
             *pausing.OPERATIONS.items(),
             *limiting.OPERATIONS.items(),
             *pulling.OPERATIONS.items(),
+            *foreign.OPERATIONS.items(),
         )
     },
     Report: Operation(_want_report, _report),
-    **{request: Operation(_want_foreign, apply) for request, apply in foreign.OPERATIONS.items()},
-    claiming.Claim: Operation(_want_foreign, claiming.claim),
+    claiming.Claim: Operation(foreign.want, claiming.claim),
     RecordOutput: Operation(lambda wanted, r: wanted.attempts.add((r.task, r.attempt)), _record_output),
     CreateToken: Operation(access.want_new, access.create),
     access.Enlist: Operation(access.want_enlist, access.enlist),

@@ -7,19 +7,20 @@ from typing import Any, Final
 
 import asyncpg
 
-from coordinator.domain.attempt import Attempt
+from coordinator.domain.attempt import LIVE, Attempt, AttemptState
 from coordinator.domain.budget import Rules
 from coordinator.domain.health import Evidence
 from coordinator.domain.lease import Lease
 from coordinator.domain.limits import Held
 from coordinator.domain.matching import Candidate, Group, TaskClass
+from coordinator.domain.task import TaskState
 from coordinator.domain.times import Times
-from coordinator.domain.worker import Worker
+from coordinator.domain.worker import PRESENT, Worker
 from coordinator.operations.jobs import SLICE, Growing, Grown
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.ports import Delivery
 from coordinator.operations.records import Dependent, Expired, GroupRow, ParkedMessage, Watched
-from coordinator.operations.signs import Signs
+from coordinator.operations.signs import Glimpse, Signs
 from coordinator.operations.store import Order
 from coordinator.operations.submission import Draft
 from coordinator.operations.wanted import Wanted
@@ -49,6 +50,8 @@ class PostgresTransaction:
         ledger = self._ledger
         await self._load_by_time(wanted)
         await self._load_slices(wanted)
+        if wanted.callers:
+            await self._load_callers(wanted)
         if wanted.holders:
             for name in wanted.holders:
                 ledger.held[name] = {}
@@ -59,8 +62,9 @@ class PostgresTransaction:
         await self._load_leases()
         wanted.workers |= wanted.holders | {one.worker_id for one in ledger.attempts.values()}
         await self._load_workers(wanted.workers)
-        if wanted.foreign:
-            for row in await self._fetch("signs", list(wanted.foreign)):
+        unheard = wanted.foreign - ledger.foreign.signs.keys()
+        if unheard:
+            for row in await self._fetch("signs", list(unheard)):
                 ledger.foreign.signs[row[0]] = Signs(*row[1:])
         if wanted.holders or wanted.guards:
             ledger.worker_count = await self._connection.fetchval(LOAD["worker_count"])
@@ -68,6 +72,22 @@ class PostgresTransaction:
             await self._load_for_submission(wanted)
         await self._load_rest(wanted)
         return ledger
+
+    async def _load_callers(self, wanted: Wanted) -> None:
+        """Who says that he lives, in one go; what he holds is loaded with the rest where he begins another life."""
+        ledger = self._ledger
+        for row in await self._fetch("callers", list(wanted.callers)):
+            worker = self._know(row)
+            ledger.foreign.signs[worker.id] = Signs(
+                row["last_seq"], row["told_at"], row["told_active_at"], row["last_activity_at"], row["open_sessions"]
+            )
+            if worker.connection not in PRESENT or wanted.callers[worker.id] - {worker.instance}:
+                wanted.holders.add(worker.id)
+        if wanted.glances:
+            tasks, numbers = zip(*wanted.glances, strict=True)
+            for task, number, worker_id, state, task_state in await self._fetch("glances", list(tasks), list(numbers)):
+                live = AttemptState(state) in LIVE
+                ledger.foreign.glimpses[task, number] = Glimpse(worker_id, live, TaskState(task_state))
 
     async def _load_rest(self, wanted: Wanted) -> None:
         """What only few events ask for."""
