@@ -99,6 +99,7 @@ def job_key(submitter: str) -> str:
 BROKER_EVENTS_EXCHANGE: Final = "amq.rabbitmq.event"
 CONNECTION_CLOSED: Final = "connection.closed"
 CONNECTION_CREATED: Final = "connection.created"
+BINDING_CREATED: Final = "binding.created"
 
 
 def broker_events_queue(coordinator: str, connection: str) -> str:

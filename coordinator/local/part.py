@@ -39,12 +39,15 @@ class Part:
         self._family: list[psutil.Process] = []
         self.started_at = datetime.now(UTC)
 
-    def start(self) -> None:
-        """Start it. It must not be running."""
+    def start(self, *, keep: bool = False) -> None:
+        """Start it. It must not be running. *keep*: the logs of all its lives, not of the last two."""
         if self._child is not None:
             self._child.kill()
         if self.log.exists():
-            self.log.replace(self.log.with_suffix(".log.1"))
+            former = self.log.with_suffix(".log.1")
+            if keep and former.exists():
+                former.replace(self.log.with_suffix(f".log.{former.stat().st_mtime_ns}"))
+            self.log.replace(former)
         self.started_at = datetime.now(UTC)
         # SIGTERM: when we are gone it ends in good order, with all that it started.
         self._child = Child(Program(self.name, self._argv, self._env, self.log, death=signal.SIGTERM))

@@ -116,6 +116,26 @@ def test_an_error_in_a_log_is_seen_once_and_a_warning_is_none(tmp_path: Path) ->
     assert not second.any
 
 
+def test_the_logs_of_all_lives_are_read_also_when_a_new_file_takes_the_place_of_an_old_one(tmp_path: Path) -> None:
+    auditor, found = an_auditor(tmp_path), Findings()
+    for life in range(4):
+        log = tmp_path / "coordinator-1.log"
+        log.write_text(f'{{"at": {life}, "level": "error"}}\n')
+        auditor._logs(found)
+        log.unlink()  # the next file may have its inode
+    (tmp_path / "coordinator-1.log.17").write_text('{"at": 4, "level": "error"}\n')
+    auditor._logs(found)
+
+    assert len(found.others) == 5
+
+
+def test_what_several_jobs_of_a_run_show_is_added_up() -> None:
+    both = Findings(tasks=26, lost=1, others=["a"])
+    both.add(Findings(tasks=188, accepted_twice=2, overlaps=3, others=["b"]))
+
+    assert both == Findings(tasks=214, lost=1, accepted_twice=2, overlaps=3, others=["a", "b"])
+
+
 def test_what_a_journal_still_holds_is_named(tmp_path: Path) -> None:
     Journal(tmp_path / "agent-1").close()
     database = sqlite3.connect(tmp_path / "agent-1" / "journal.sqlite")
@@ -129,7 +149,8 @@ def test_what_a_journal_still_holds_is_named(tmp_path: Path) -> None:
 
 def test_the_report_says_all_and_its_last_line_the_sum(tmp_path: Path) -> None:
     ill = Findings(tasks=26, lost=2, accepted_twice=1, overlaps=3, others=["task 8 is running (None)"])
-    runs = [Run("a", Findings(tasks=26), 1.5), Run("b", ill, 90.0), Run("a", Findings(tasks=26), 3.5)]
+    runs = [Run("a", Findings(tasks=26), 1.5, said=("it was slow",)), Run("b", ill, 90.0)]
+    runs.append(Run("a", Findings(tasks=26), 3.5))
 
     page = tmp_path / "faults.md"
     write(page, runs, minutes=3, tasks=TASKS, patience_s=90)
@@ -137,6 +158,7 @@ def test_the_report_says_all_and_its_last_line_the_sum(tmp_path: Path) -> None:
     assert "| a | 2 | 52 | 0 | 0 | 0 | 0 | 2.5, 3.5 |" in table(runs)
     assert "| b | 1 | 26 | 2 | 1 | 3 | 1 | 90.0, 90.0 |" in page.read_text()
     assert "- b: task 8 is running (None)" in page.read_text()
+    assert "What it costs:\n\n- a: it was slow\n" in page.read_text()
     assert total(runs) == "3 runs, 2 lost, 1 accepted twice, 3 exclusive overlaps"
 
 

@@ -11,11 +11,11 @@ from typing import Final
 
 from coordinator.doctor import Doctor, Places
 from coordinator.proof.faults import report
-from coordinator.proof.faults.audit import Auditor, open_in_journals
+from coordinator.proof.faults.audit import Auditor, Findings, open_in_journals
 from coordinator.proof.faults.catalog import FAULTS, Fault
 from coordinator.proof.faults.report import Run
 from coordinator.proof.faults.stage import Stage
-from coordinator.proof.faults.work import TASKS, a_job
+from coordinator.proof.faults.work import TASKS, Given, a_job
 from schemas.views import CheckState
 
 _DONE: Final = "SELECT finished_at IS NOT NULL FROM jobs WHERE id = $1"
@@ -41,21 +41,26 @@ async def tell_story(stage: Stage, job: int) -> None:
 
 async def one_run(stage: Stage, auditor: Auditor, fault: Fault, number: int) -> Run:
     """Submit, hurt, wait, look."""
+    stage.begin(number)
     work = a_job(number, stage.farm.path)
     job = await stage.submit(work)
     # Most of the time is taken by the programs: some faults come before they start, most while they run.
     begun = stage.chance.choice((0, 6, 12, 15, 18, 18, 19, 20, 22))
     await stage.until(_BEGUN, job, begun, within_s=60)
     await fault.do(stage)
-    healed = time.monotonic()
-    await stage.until(_DONE, job, within_s=fault.patience_s)
+    healed, given = time.monotonic(), [Given(job, number, work), *stage.given]
+    for one in given:
+        await stage.until(_DONE, one.job, within_s=healed + fault.patience_s - time.monotonic())
     seconds = time.monotonic() - healed
     back = await stage.whole()
-    promoted = await stage.until(_PROMOTED, job, stage.gone, within_s=fault.patience_s)
-    findings = await auditor.run(job, number, work.book)
+    findings = Findings()
+    for one in given:
+        promoted = await stage.until(_PROMOTED, one.job, stage.gone, within_s=fault.patience_s)
+        findings.add(await auditor.job(one))
+        findings.others += [] if promoted else ["accepted outputs were not promoted"]
+    findings.add(await auditor.farm())
     findings.others += [] if back else ["the farm was not whole again"]
-    findings.others += [] if promoted else ["accepted outputs were not promoted"]
-    return Run(fault.name, findings, seconds, job)
+    return Run(fault.name, findings, seconds, job, tuple(stage.said))
 
 
 async def diagnosis(stage: Stage) -> list[str]:
@@ -89,7 +94,7 @@ async def prove(faults: Sequence[Fault], given: argparse.Namespace) -> list[Run]
             run = await one_run(stage, auditor, fault, number)
             runs.append(run)
             print(f"{time.monotonic() - began:6.0f} s  {number:3d}  {run.seconds:5.1f} s  {fault.name}", flush=True)
-            for word in run.findings.others:
+            for word in (*run.said, *run.findings.others):
                 print(f"              {word}", flush=True)
             if given.story is not None and run.seconds > given.story:
                 await tell_story(stage, run.job)
@@ -132,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report.write(given.write, runs, minutes=minutes, tasks=TASKS, patience_s=max(f.patience_s for f in faults))
     print(report.table(runs))
     for run in runs:
-        for word in run.findings.others:
+        for word in (*run.said, *run.findings.others):
             print(f"{run.fault}: {word}")
     print(report.total(runs))
     return int(any(run.findings.any for run in runs) or not runs)

@@ -5,6 +5,7 @@ whatever the rows say; what was promoted is in the file.
 """
 
 import json
+import os
 import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -16,6 +17,7 @@ from typing import Any, Final
 import asyncpg
 
 from coordinator.proof.faults.stage import Stage
+from coordinator.proof.faults.work import Given
 from coordinator.storage.invariants import broken
 
 _ATTEMPTS: Final = """
@@ -29,6 +31,8 @@ SELECT task_id AS task, count(*) FROM history
  WHERE job_id = $1 AND event = 'task.completed' GROUP BY task_id HAVING count(*) > 1
 """
 _PARKED: Final = "SELECT id, routing_key, reason, detail FROM parked WHERE state = 'parked' AND id > $1 ORDER BY id"
+#: Bytes by which the logs of two lives differ: the first line says when.
+_HEAD: Final = 200
 #: Words in the log of a process that nobody expects, whatever is done to its surroundings.
 _UNEXPECTED: Final = ("Traceback", "event_failed", "request_failed", "duty_failed", "message_parked", "was never")
 
@@ -47,6 +51,14 @@ class Findings:
     def any(self) -> bool:
         """Whether something is wrong."""
         return bool(self.lost or self.accepted_twice or self.overlaps or self.others)
+
+    def add(self, other: "Findings") -> None:
+        """Both together."""
+        self.tasks += other.tasks
+        self.lost += other.lost
+        self.accepted_twice += other.accepted_twice
+        self.overlaps += other.overlaps
+        self.others += other.others
 
 
 @dataclass
@@ -92,20 +104,26 @@ class Auditor:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._parked = 0
-        self._read: dict[Path, tuple[int, int]] = {}
+        self._read: dict[tuple[int, bytes], int] = {}
 
-    async def run(self, job: int, run: int, book: Path) -> Findings:
-        """What is wrong with the run whose job is *job*."""
+    async def job(self, given: Given) -> Findings:
+        """What is wrong with one job."""
         found = Findings()
         async with self._stage.database() as connection:
-            rows = await connection.fetch(_ATTEMPTS, job)
+            rows = await connection.fetch(_ATTEMPTS, given.job)
             self._rows(rows, found)
-            for row in await connection.fetch(_TOLD_TWICE, job):
+            for row in await connection.fetch(_TOLD_TWICE, given.job):
                 found.accepted_twice += 1
                 found.others.append(f"task {row['task']} completed {row['count']} times in the history")
+        self._book(rows, executions(given.work.book), found)
+        self._published(rows, given.number, found)
+        return found
+
+    async def farm(self) -> Findings:
+        """What is wrong with the farm since the last look, whatever the job."""
+        found = Findings()
+        async with self._stage.database() as connection:
             await self._invariants(connection, found)
-        self._book(rows, executions(book), found)
-        self._published(rows, run, found)
         self._logs(found)
         return found
 
@@ -155,17 +173,17 @@ class Auditor:
 
     def _logs(self, found: Findings) -> None:
         """What the processes logged since the last look, their lives before the newest one included."""
-        for path in sorted([*self._stage.farm.logs.glob("*.log.1"), *self._stage.farm.logs.glob("*.log")]):
+        for path in sorted(self._stage.farm.logs.glob("*.log*")):
             found.others += [f"{path.name}: {line[:600]}" for line in self._news(path) if _is_unexpected(line)]
 
     def _news(self, path: Path) -> list[str]:
-        status = path.stat()
-        key = Path(str(status.st_ino))
-        _, read = self._read.get(key, (0, 0))
         with path.open("rb") as file:
+            # Files are renamed, and the inode of one that is gone is used again: but none begins like another.
+            key = (os.fstat(file.fileno()).st_ino, file.read(_HEAD))
+            read = self._read.get(key, 0)
             file.seek(read)
             news = file.read()
-        self._read[key] = (status.st_ino, read + len(news))
+        self._read[key] = read + len(news)
         return news.decode(errors="replace").splitlines()
 
 

@@ -48,6 +48,8 @@ FAULTS: Final = (
     # coordinators
     Fault("one of two coordinators killed", doings.killed("coordinator"), 10, short=True, first=True),
     Fault("all coordinators killed", doings.killed("coordinator", all_=True), 8, short=True),
+    Fault("a coordinator killed every 5 s for two minutes, under load",
+          doings.killed_again_and_again(5, 24, before_s=30), 1),
     Fault("one of two coordinators ended and started", doings.ended("coordinator"), 6),
     Fault("one of two coordinators stopped for 3 s", doings.stopped("coordinator", 3), 6, short=True),
     Fault("one of two coordinators stopped for 15 s", doings.stopped("coordinator", 15), 4),

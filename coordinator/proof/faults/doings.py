@@ -10,6 +10,7 @@ import aio_pika
 import asyncpg
 
 from coordinator.local.part import Part
+from coordinator.proof.faults.load import Load
 from coordinator.proof.faults.stage import Stage, children, tell
 from coordinator.proof.proxy import Way
 from schemas import topology
@@ -34,6 +35,27 @@ def killed(kind: str, *, tasks: bool = True, all_: bool = False, after_s: float 
         await asyncio.gather(*(asyncio.to_thread(part.kill, with_tasks=tasks) for part in parts))
         await asyncio.sleep(after_s)
         await stage.restart([part.name for part in parts])
+
+    return do
+
+
+def killed_again_and_again(every_s: float, times: int, *, before_s: float) -> Doing:
+    """Under load, for *before_s* none and then every so often one of the coordinators dies, and is started at once."""
+
+    async def do(stage: Stage) -> None:
+        load = Load(stage)
+        async with load.busy():
+            undisturbed = await load.rate(before_s)
+            rate = asyncio.create_task(load.rate(every_s * times))
+            for _ in range(times):
+                await asyncio.sleep(every_s)
+                part = stage.part("coordinator")
+                await asyncio.to_thread(part.kill)
+                part.start(keep=True)
+            hurt = await rate
+        stage.said.append(
+            f"{undisturbed:.0f} tasks/s undisturbed, {hurt:.0f} tasks/s with {times} kills in {every_s * times:.0f} s"
+        )
 
     return do
 

@@ -41,6 +41,7 @@ class Run:
     findings: Findings
     seconds: float
     job: int = 0
+    said: tuple[str, ...] = ()
 
 
 def total(runs: Sequence[Run]) -> str:
@@ -83,7 +84,10 @@ def write(path: Path, runs: Sequence[Run], *, minutes: float, tasks: int, patien
         f"{total(runs)}, in {minutes:.0f} minutes."
     )
     others = [f"- {run.fault}: {word}" for run in runs for word in run.findings.others]
+    said = [f"- {run.fault}: {word}" for run in runs for word in run.said]
     parts = [_HEAD.format(tasks=tasks, patience=f"{patience_s:.0f}"), made, "", table(runs)]
+    if said:
+        parts += ["", "What it costs:", "", *said]
     if others:
         parts += ["", "What else was found:", "", *others[:50]]
     path.write_text("\n".join(parts) + "\n")

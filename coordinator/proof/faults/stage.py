@@ -24,7 +24,7 @@ from coordinator.local.part import Part
 from coordinator.local.plan import Plan
 from coordinator.local.postgres import PrivatePostgres
 from coordinator.local.rabbitmq import PrivateRabbit
-from coordinator.proof.faults.work import Work
+from coordinator.proof.faults.work import Given, Work
 from coordinator.proof.proxy import Proxy
 from worker_agent.supervision import is_supervisor
 
@@ -54,6 +54,10 @@ class Stage:
         )
         #: Agents that never come back: what they had not promoted yet never is.
         self.gone: list[str] = []
+        #: The number of this run, what a fault has given the farm to do besides, and what it has to say.
+        self.number = 0
+        self.given: list[Given] = []
+        self.said: list[str] = []
         self._stack = AsyncExitStack()
 
     def _through(self, name: str, url: str) -> str:
@@ -75,6 +79,10 @@ class Stage:
         for hop in self.hops.values():
             hop.flow()
         await self._stack.aclose()
+
+    def begin(self, number: int) -> None:
+        """Run *number* begins."""
+        self.number, self.given, self.said = number, [], []
 
     # --- who there is --------------------------------------------------------------------------------------
 

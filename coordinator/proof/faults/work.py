@@ -30,12 +30,21 @@ class Work:
     book: Path
 
 
-def a_job(run: int, directory: Path) -> Work:
-    """The job of run number *run*, with its book below *directory*."""
+@dataclass(frozen=True)
+class Given:
+    """Work that a coordinator has taken as job number *job*; *number* is that of its run."""
+
+    job: int
+    number: int
+    work: Work
+
+
+def a_job(run: int, directory: Path, *, times: int = 1) -> Work:
+    """The job of run number *run*, with its book below *directory*; with so many *times* the echo tasks."""
     book = directory / f"run-{run}.book"
     tasks = [
-        _task("echo", count=ECHOES),
-        _task("second", count=SECONDS, after=["echo"]),
+        _task("echo", count=ECHOES * times),
+        _task("second", count=SECONDS * times, after=["echo"]),
         _task("program", count=PROGRAMS, argv=_argv(book, PROGRAM_S, "shared"), promote=f"run-{run}/{{{{index}}}}"),
         _task("only", count=EXCLUSIVE, argv=_argv(book, EXCLUSIVE_S, "exclusive"), exclusive=True),
         _task("last", count=1, after=["second", "program", "only"]),
