@@ -45,21 +45,36 @@ UPDATE leases l
 RETURNING l.worker_id, l.task_id, l.attempt;
 
 -- name: logs
--- Chunks of attempts that are their sender's, once each, as long as the attempt's log has room.
+-- Chunks of attempts that are their sender's, once each, as long as the attempt's log has room. Most logs are one chunk,
+-- said at once: such a log leaves no size, which is had from the chunk when a second one comes.
 WITH chunks AS (
     SELECT DISTINCT ON (u.task_id, u.attempt, u.chunk)
-           (a.assigned_at AT TIME ZONE 'UTC')::date AS day, u.task_id, u.attempt, u.chunk, u.text
+           (a.assigned_at AT TIME ZONE 'UTC')::date AS day, u.task_id, u.attempt, u.chunk, u.text,
+           max(u.chunk) OVER (PARTITION BY u.task_id, u.attempt) = 0 AND s.bytes IS NULL AND a.look_at IS NULL
+               AND a.assigned_at > (SELECT farm_now() - interval '10 seconds') AS brief
       FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::bigint[], $5::text[])
            AS u(worker_id, task_id, attempt, chunk, text)
       JOIN attempts a ON a.task_id = u.task_id AND a.attempt = u.attempt AND a.worker_id = u.worker_id
       LEFT JOIN log_sizes s ON s.task_id = u.task_id AND s.attempt = u.attempt
      WHERE coalesce(s.bytes, 0) < $6),
+brief AS (
+    INSERT INTO logs (day, task_id, attempt, chunk, text)
+    SELECT day, task_id, attempt, chunk, text FROM chunks WHERE brief
+    ON CONFLICT DO NOTHING),
 stored AS (
-    INSERT INTO logs (day, task_id, attempt, chunk, text) SELECT * FROM chunks
+    INSERT INTO logs (day, task_id, attempt, chunk, text)
+    SELECT day, task_id, attempt, chunk, text FROM chunks WHERE NOT brief
     ON CONFLICT DO NOTHING
-    RETURNING task_id, attempt, octet_length(text) AS bytes)
+    RETURNING day, task_id, attempt, octet_length(text) AS bytes),
+sizes AS (
+    SELECT task_id, attempt, sum(bytes) + coalesce((
+               SELECT sum(octet_length(l.text)) FROM logs l
+                WHERE l.day = min(s.day) AND l.task_id = s.task_id AND l.attempt = s.attempt
+                  AND NOT EXISTS (SELECT FROM log_sizes z WHERE z.task_id = s.task_id AND z.attempt = s.attempt)), 0)
+               AS bytes
+      FROM stored s GROUP BY task_id, attempt)
 INSERT INTO log_sizes (task_id, attempt, bytes, truncated, heard_at)
-SELECT task_id, attempt, sum(bytes), sum(bytes) >= $6, farm_now() FROM stored GROUP BY task_id, attempt
+SELECT task_id, attempt, bytes, bytes >= $6, farm_now() FROM sizes
 ON CONFLICT (task_id, attempt) DO UPDATE
    SET bytes = log_sizes.bytes + excluded.bytes, truncated = log_sizes.bytes + excluded.bytes >= $6,
        heard_at = excluded.heard_at;

@@ -1,9 +1,14 @@
 """Logs: whole, in pieces, while they grow, and when they were cut."""
 
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
 import httpx
 import pytest
 
 from coordinator.client import AsyncFarmhandClient, FarmhandError
+from coordinator.operations.store import LogChunk
+from coordinator.storage.ear import PostgresEar
 from tests.integration.api.rows import Rows
 
 
@@ -111,3 +116,29 @@ async def test_a_browser_is_told_that_a_log_is_plain_text(http: httpx.AsyncClien
 
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def said(rows: Rows, ear: PostgresEar, task: int, *chunks: tuple[int, str]) -> int | None:
+    """Hear chunks of *task*'s log; the size that is known of it then."""
+    day = datetime.now(UTC).date()
+    await ear.log([("node-1", LogChunk(day, task, 1, chunk, text)) for chunk, text in chunks])
+    found = await rows.fetchrow("SELECT bytes FROM log_sizes WHERE task_id = $1", task)
+    return None if found is None else int(found[0])
+
+
+async def test_a_log_of_one_chunk_leaves_no_size_and_one_that_goes_on_counts_it(rows: Rows, pool: asyncpg.Pool) -> None:
+    ear, now = PostgresEar(pool), datetime.now(UTC)
+    short, long, late, watched, whole = await rows.tasks(await rows.job(), ["running"] * 5)
+    for task in (short, long, whole):
+        await rows.attempt(task, assigned_at=now)
+    await rows.attempt(late, assigned_at=now - timedelta(seconds=11))
+    await rows.attempt(watched, assigned_at=now, look_at=now)
+
+    assert await said(rows, ear, short, (0, "four")) is None
+    assert await said(rows, ear, short, (0, "four")) is None, "again: each is kept once"
+    assert await said(rows, ear, long, (0, "four")) is None
+    assert await said(rows, ear, long, (1, "seven 7")) == 11
+    assert await said(rows, ear, long, (1, "seven 7"), (2, "8")) == 12
+    assert await said(rows, ear, whole, (0, "four"), (1, "seven 7")) == 11
+    assert await said(rows, ear, late, (0, "four")) == 4, "when it was said is not when it began"
+    assert await said(rows, ear, watched, (0, "four")) == 4, "its silence is counted"
