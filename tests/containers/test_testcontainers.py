@@ -41,7 +41,7 @@ async def test_the_servers_are_of_the_releases_that_their_images_name(contained:
         postgres = await connection.fetchval("SHOW server_version")
     finally:
         await connection.close()
-    async with httpx.AsyncClient(base_url=contained.management_url or "") as management:
+    async with httpx.AsyncClient(base_url=contained.management_url or "", timeout=60) as management:
         rabbitmq = (await management.get("/api/overview")).json()["rabbitmq_version"]
 
     assert postgres.startswith(_release(os.environ.get("FARMHAND_POSTGRES_IMAGE", "postgres:17")))

@@ -63,7 +63,7 @@ async def gates(database_url: str, amqp_url: str) -> AsyncIterator[Gates]:
 @pytest.fixture
 async def http(gates: Gates) -> AsyncIterator[httpx.AsyncClient]:
     """HTTP to it, without any credential."""
-    async with httpx.AsyncClient(base_url=gates.url) as client:
+    async with httpx.AsyncClient(base_url=gates.url, timeout=60) as client:
         yield client
 
 
@@ -77,5 +77,5 @@ async def shared_gates(postgres: Services, rabbitmq: Services, migrated_template
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_http(shared_gates: Gates) -> AsyncIterator[httpx.AsyncClient]:
     """HTTP to it, without any credential."""
-    async with httpx.AsyncClient(base_url=shared_gates.url) as client:
+    async with httpx.AsyncClient(base_url=shared_gates.url, timeout=60) as client:
         yield client

@@ -188,7 +188,7 @@ async def test_credentials_are_listed_revoked_and_good_for_their_gateway_only(
 async def test_gateways_have_ports_of_their_own_where_these_are_named(database_url: str, amqp_url: str) -> None:
     port = free_port()
     where = f"stencila@127.0.0.1:{port},openwork"
-    async with running(database_url, amqp_url, gateways=where) as farm, httpx.AsyncClient() as http:
+    async with running(database_url, amqp_url, gateways=where) as farm, httpx.AsyncClient(timeout=60) as http:
         main = f"http://127.0.0.1:{farm.coordinator.settings.http_port}"
         assert (await http.post(f"http://127.0.0.1:{port}/api/workers/online")).status_code == 403
         assert (await http.post(f"{main}/api/workers/online")).status_code == 404

@@ -97,7 +97,7 @@ async def test_a_kept_directory_gives_the_same_data_under_the_same_urls(tmp_path
 async def test_the_broker_of_the_tests_asks_for_a_password_and_offers_management(rabbitmq: Services) -> None:
     if rabbitmq.management_url is None:
         pytest.fail("FARMHAND_AMQP_URL is set: this test needs a broker of ours")
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         assert (await client.get(f"{rabbitmq.management_url}/api/overview")).status_code == 200
         bare = rabbitmq.management_url.rpartition("@")[2]
         assert (await client.get(f"http://{bare}/api/overview")).status_code == 401

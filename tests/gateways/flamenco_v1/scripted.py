@@ -16,7 +16,7 @@ class Worker:
 
     def __init__(self, manager: str, hostname: str = "fsiddi-macpro.local") -> None:
         self.hostname = hostname
-        self.http = httpx.AsyncClient(base_url=manager)
+        self.http = httpx.AsyncClient(base_url=manager, timeout=60)
         self.port = 0
         self.tasks: list[dict[str, str]] = []
         self.kills = 0

@@ -40,7 +40,7 @@ async def test_a_task_is_pushed_reported_and_the_next_follows(gates: Gates, work
     first = await worker.given()
     assert first["task_command"] == '["true"]'
     await gates.farm.until("SELECT count(*) = 1 FROM tasks WHERE state = 'running'")
-    async with httpx.AsyncClient(base_url=gates.url) as http:
+    async with httpx.AsyncClient(base_url=gates.url, timeout=60) as http:
         (shown,) = (await http.get("/workers")).json().values()
         told = await http.patch(f"/workers/{shown['id']}", json={"status": "rendering"})
     assert (shown["status"], str(shown["current_task"])) == ("rendering", first["task_id"])

@@ -127,7 +127,7 @@ async def test_closed_registration_leaves_operators_to_make_credentials(database
     settings = {"gateways": "flamenco_v3", "flamenco_registration": "closed"}
     async with running(database_url, amqp_url, **settings) as farm:
         gates = Gates(farm)
-        async with httpx.AsyncClient(base_url=gates.url) as http:
+        async with httpx.AsyncClient(base_url=gates.url, timeout=60) as http:
             worker = Polling(http, "render-07")
             answer = await worker.register()
             assert answer.status_code == 403

@@ -256,7 +256,7 @@ async def test_waiting_ends_with_the_jobs_outcome(
 
 async def _asked(url: str, inbox: Inbox) -> None:
     """Return when the writer was asked something."""
-    async with httpx.AsyncClient(base_url=url) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         while not inbox.asked:
             await client.get("/healthz")
 
@@ -312,7 +312,7 @@ async def test_a_token_is_asked_for_and_read_from_its_file(
 
 
 async def test_a_body_beyond_the_limit_is_told_over_real_http(url: str) -> None:
-    async with httpx.AsyncClient(base_url=url) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         answer = await client.post(
             "/api/v1/jobs/1/cancel", content=b" " * 5_000_000, headers={"Content-Type": "application/json"}
         )

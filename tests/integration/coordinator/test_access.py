@@ -115,7 +115,7 @@ async def test_an_agents_token_sends_outputs_and_does_nothing_else(database_url:
         path = f"/api/v1/tasks/{attempt.task}/attempts/{attempt.attempt}/outputs/a.png"
         digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
         headers = {"Digest": f"sha-256={digest}", "X-Farmhand-Worker": "node-1"}
-        async with httpx.AsyncClient(base_url=url_of(farm), headers=headers) as http:
+        async with httpx.AsyncClient(base_url=url_of(farm), headers=headers, timeout=60) as http:
 
             async def put(token: str | None) -> httpx.Response:
                 bearer = {"Authorization": f"Bearer {token}"} if token else {}

@@ -374,7 +374,7 @@ async def test_with_nothing_there_it_says_so_of_each(farmhand: Command) -> None:
 
 
 async def test_a_wrong_token_is_named_and_the_rest_is_looked_at_from_here(farm: Farm, farmhand: Command) -> None:
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         made = await http.post(f"{url_of(farm)}/api/v1/access", json={"name": "ana", "role": "admin"})
     assert made.status_code == 201
     places = {"database_url": farm.database_url, "amqp_url": farm.amqp_url, "url": url_of(farm)}

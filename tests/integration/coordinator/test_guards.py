@@ -49,7 +49,9 @@ async def test_many_that_are_cut_off_together_are_not_lost_and_go_on_when_they_a
         # The grace passes, and with it several looks.
         await farm.until("SELECT bool_and(cut_at < farm_now() - interval '3 seconds') FROM workers")
         assert await farm.rows("SELECT id FROM workers WHERE connection <> 'suspect'") == []
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{farm.coordinator.settings.http_port}") as http:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{farm.coordinator.settings.http_port}", timeout=60
+        ) as http:
             ready, frozen = await http.get("/readyz"), await http.get("/api/v1/freezes")
             metrics = (await http.get("/metrics")).text
         assert ready.json()["notes"] == ["nobody is given up in zone default: see /api/v1/freezes"]
