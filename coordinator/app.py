@@ -83,6 +83,8 @@ _FOR_GATEWAYS: Final = {
 READERS: Final = 4
 #: Seconds after which the consumer of a queue that may well be empty is rebuilt all the same.
 QUIET_S: Final = 600.0
+#: An idle connection is for its caller to close (ours: after 5 s): who closes first breaks the next call of the other.
+_KEEP_ALIVE_S: Final = 75
 
 
 class StartError(Exception):
@@ -294,8 +296,11 @@ async def serving(sites: Mapping[tuple[str, int], ASGIApp]) -> AsyncIterator[Non
         for (host, port), app in sites.items():
             listener = stack.enter_context(_listener(host, port))
             server = _Server(
-                uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=3)
-            )
+                uvicorn.Config(
+                    app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=3,
+                    timeout_keep_alive=_KEEP_ALIVE_S,
+                )
+            )  # fmt: skip
             task = asyncio.create_task(server.serve(sockets=[listener]))
             stack.push_async_callback(_ended, server, task)
         yield

@@ -41,7 +41,7 @@ class Provider:
     async def asked_again(self) -> None:
         """Wait until it was asked twice more, so that its answer to the first is known."""
         so_far = len(self.asked)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.asked) < so_far + 2:
                 self.question.clear()
                 await self.question.wait()

@@ -10,7 +10,7 @@ import pytest
 from coordinator.proof.proxy import Proxy, Way
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-SOON_S = 10
+SOON_S = 60
 
 
 class Echo:

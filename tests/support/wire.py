@@ -114,7 +114,7 @@ class WireWorker:
         """A heartbeat."""
         await self.say(WorkerHeartbeat(**more), key=topology.heartbeat_key(self.name))
 
-    async def hear(self, fits: Callable[[Any], bool], *, within_s: float = 20.0) -> Any:
+    async def hear(self, fits: Callable[[Any], bool], *, within_s: float = 60.0) -> Any:
         """The first command that *fits*, taken out of those heard, waiting for it if need be."""
         async with asyncio.timeout(within_s), self._heard:
             while True:

@@ -57,7 +57,7 @@ class Worker:
 
     async def until(self, true: Any) -> None:
         """Wait until it has been asked for something that makes this true."""
-        async with asyncio.timeout(20), self._changed:
+        async with asyncio.timeout(60), self._changed:
             await self._changed.wait_for(true)
 
     async def says(self, number: str, **fields: Any) -> httpx.Response:

@@ -33,7 +33,7 @@ class AgentProcess:
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
-    async def wait(self, within_s: float = 30.0) -> int | None:
+    async def wait(self, within_s: float = 60.0) -> int | None:
         """Its exit code; None when it has not ended in time."""
         await asyncio.to_thread(self._process.join, within_s)
         return self._process.exitcode
@@ -108,7 +108,7 @@ async def start_process(amqp_url: str, tmp_path: Path) -> AsyncIterator[StartPro
 def said() -> Said:
     """Waits until an agent's own log holds some words: the log is followed, not looked at now and then."""
 
-    async def wait(agent: AgentProcess, words: str, within_s: float = 30.0) -> None:
+    async def wait(agent: AgentProcess, words: str, within_s: float = 60.0) -> None:
         tail = await asyncio.create_subprocess_exec(
             "tail", "-n", "+1", "-f", str(agent.log), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
         )

@@ -176,12 +176,12 @@ class Peer:
     async def judge(self, task: int, verdict: Verdict, attempt: int = 1) -> None:
         await self.say(Verdicts(verdicts=[Judged(task=task, attempt=attempt, verdict=verdict)]))
 
-    async def hear(self, kind: type[E], fits: Callable[[E], bool] = lambda _: True, *, within_s: float = 30.0) -> E:
+    async def hear(self, kind: type[E], fits: Callable[[E], bool] = lambda _: True, *, within_s: float = 60.0) -> E:
         """The first event of *kind* that *fits*, taken out, waiting for it if need be."""
         return (await self.hear_with_envelope(kind, fits, within_s=within_s))[1]
 
     async def hear_with_envelope(
-        self, kind: type[E], fits: Callable[[E], bool] = lambda _: True, *, within_s: float = 30.0
+        self, kind: type[E], fits: Callable[[E], bool] = lambda _: True, *, within_s: float = 60.0
     ) -> tuple[FromWorker, E]:
         async with asyncio.timeout(within_s), self._heard:
             while True:
@@ -193,7 +193,7 @@ class Peer:
     async def finished(self, task: int, attempt: int = 1) -> TaskFinished:
         return await self.hear(TaskFinished, lambda event: (event.task, event.attempt) == (task, attempt))
 
-    async def log_of(self, task: int, until: str, *, within_s: float = 30.0) -> str:
+    async def log_of(self, task: int, until: str, *, within_s: float = 60.0) -> str:
         """The log of a task, as soon as its end holds *until*; chunks in order, each once."""
         async with asyncio.timeout(within_s), self._heard:
             while True:

@@ -137,7 +137,7 @@ class Stranger:
 
     async def wait_for(self, channel_name: str, fits: Callable[[Any], bool]) -> Any:
         """The first thing heard that fits."""
-        async with asyncio.timeout(20), self._news:
+        async with asyncio.timeout(60), self._news:
             while True:
                 for name, thing in self.heard:
                     if name == channel_name and fits(thing):

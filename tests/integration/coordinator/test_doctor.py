@@ -188,7 +188,7 @@ async def test_the_management_interface_tells_what_amqp_does_not(
     farm: Farm, monkeypatch: pytest.MonkeyPatch, rabbitmq: Any
 ) -> None:
     url = rabbitmq.management_url or os.environ["FARMHAND_TEST_MANAGEMENT_URL"]
-    async with asyncio.timeout(30):  # a broker that has just started knows its handles after some seconds
+    async with asyncio.timeout(60):  # a broker that has just started knows its handles after some seconds
         well = await look(url, farm)
         while not any(check.name.startswith("file handles") for check in well):
             await farm.rows("SELECT pg_sleep(0.2)")
@@ -314,7 +314,7 @@ async def test_who_waits_for_a_lock_and_who_holds_it_is_seen(
     await holder.execute("LOCK TABLE log_sizes")
     waiting = asyncio.create_task(waiter.fetch("SELECT FROM log_sizes"))
     other = await asyncpg.connect(database_url)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await other.fetchval(WAITS, name_of(database_url)):
             await other.fetchval("SELECT pg_sleep(0.05)")
     found = await database.examine(database_url)
