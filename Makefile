@@ -6,8 +6,12 @@ PYTEST := $(BIN)/python -m pytest
 # Tests mostly wait; tests/conftest.py says how many processes.
 PARALLEL := -n auto --dist worksteal
 
+# How much `make fuzz` does: messages changed at random, seconds of the guided fuzzer.
+INPUTS ?= 200000
+SECONDS ?= 120
+
 .DEFAULT_GOAL := help
-.PHONY: help ready demo test test-all test-containers check lint faults faults-short bench beside fmt lock hooks clean
+.PHONY: help ready demo test test-all test-containers check lint faults faults-short fuzz bench beside fmt lock hooks clean
 
 help: ## Show these commands
 	@echo "make COMMAND, where COMMAND is one of"
@@ -43,6 +47,10 @@ faults: ready ## Hurt a whole farm in every way we know, some hundred times, and
 
 faults-short: ready ## A selection of these, in a few minutes
 	@$(BIN)/python -m coordinator.proof.faults --short --seconds 240
+
+fuzz: ready ## Bad input by the million: make fuzz INPUTS=1000000 SECONDS=600
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/fuzz.txt
+	@$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seconds $(SECONDS)
 
 bench: ready ## Measure, beside the best tool of its kind
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/bench.txt

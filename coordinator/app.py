@@ -144,8 +144,8 @@ class Coordinator:
         if settings.broker_events_vhost:
             broker.watch(settings.broker_events_vhost, closings.hear)
         receiver = Receiver(inbox, identities, courier, closings.living)
-        beats = Gatherer(Heartbeats(ear, inbox, identities, courier, lambda: writer.lease_s).handle)
-        logs = Gatherer(Logs(ear, inbox, identities).handle)
+        beats = Gatherer(Heartbeats(ear, inbox, identities, courier, lambda: writer.lease_s).handle, inbox)
+        logs = Gatherer(Logs(ear, inbox, identities).handle, inbox)
         intakes: dict[str, Intake] = {
             topology.EVENTS_QUEUE: (listening := broker.consume(topology.EVENTS, receiver.receive)),
             topology.PARKING_QUEUE: broker.consume(topology.PARKING, receiver.receive, idle_s=QUIET_S),

@@ -102,7 +102,9 @@ _SUSPICIOUS_DIGITS: Final = (b"0" * 19, b"e000", b"E000", b"e+000", b"E+000")
 
 def refuse_unstorable(body: bytes) -> None:
     """Raise `UndecodableError` when the JSON in *body* holds a value that the database cannot."""
-    if not is_suspicious(body[max(0, body.find(_LIST)) :]):
+    begins = max(0, body.find(_LIST))
+    # A name may be written with escapes: then what was found is another one, and the list came before it.
+    if not is_suspicious(body if b"\\" in body[:begins] else body[begins:]):
         return
     _refuse(json.loads(body), "")
 

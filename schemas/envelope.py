@@ -5,10 +5,10 @@ The list is the unit: one message carries what has gathered, split so that it fi
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, TypeAdapter
+from pydantic import AwareDatetime, FailFast, Field, JsonValue, TypeAdapter, ValidationError
 
 from schemas.base import (
     MAX_MESSAGE_BYTES,
@@ -35,6 +35,7 @@ from schemas.task import (
 )
 from schemas.worker import (
     BeatAck,
+    Duty,
     RequestState,
     Reset,
     Welcome,
@@ -70,6 +71,9 @@ WorkerEvent = (
 )
 WorkerCommand = Welcome | Reset | Assign | Revoke | RequestState | BeatAck | Verdicts
 
+KnownEvent = Annotated[WorkerEvent, Field(discriminator="type")]
+KnownCommand = Annotated[WorkerCommand, Field(discriminator="type")]
+
 Version = Annotated[int, Field(ge=1, le=1000)]
 
 
@@ -86,7 +90,7 @@ class FromWorker(Message):
     instance: UUID
     seq: Count
     sent_at: AwareDatetime
-    events: list[Annotated[WorkerEvent, Field(discriminator="type")]]
+    events: Annotated[list[KnownEvent], FailFast()]
 
 
 class ToWorker(Message):
@@ -95,7 +99,7 @@ class ToWorker(Message):
     v: Version = VERSION
     worker: WorkerName
     epoch: Count
-    commands: list[Annotated[WorkerCommand, Field(discriminator="type")]]
+    commands: Annotated[list[KnownCommand], FailFast()]
 
 
 class FromSubmitter(Message):
@@ -120,32 +124,56 @@ COMMAND_TYPES: Final = frozenset(model.model_fields["type"].default for model in
 
 
 def decode_from_worker(body: bytes) -> tuple[FromWorker, int]:
-    """The envelope in *body*, and how many events of unknown type were left out of it."""
+    """The envelope in *body*, and how many of its events were left out, because only a newer version knows them."""
     return _decode_list(body, FromWorker, "events", EVENT_TYPES)
 
 
 def decode_to_worker(body: bytes) -> tuple[ToWorker, int]:
-    """The envelope in *body*, and how many commands of unknown type were left out of it."""
+    """The envelope in *body*, and how many of its commands were left out, because only a newer version knows them."""
     return _decode_list(body, ToWorker, "commands", COMMAND_TYPES)
+
+
+_ITEMS: Final[dict[str, TypeAdapter[Any]]] = {
+    "events": TypeAdapter(KnownEvent),
+    "commands": TypeAdapter(KnownCommand),
+}
+_DUTIES: Final = frozenset(Duty)
 
 
 def _decode_list(body: bytes, model: type[M], key: str, known: frozenset[str]) -> tuple[M, int]:
     try:
         return decode(body, model), 0
     except UndecodableError as error:
-        if error.code != "union_tag_invalid":
+        if error.code not in ("union_tag_invalid", "enum"):
             raise
     raw = json.loads(body)
-    items = raw[key]
-    raw[key] = [item for item in items if not _is_unknown(item, known)]
+    version, items = raw.get("v", VERSION), raw[key]
+    newer = isinstance(version, int) and version > VERSION
+    raw[key] = [
+        item for item in items if not _is_unknown(item, known) and not (newer and _has_new_word(item, _ITEMS[key]))
+    ]
     known_only = json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode()
     return decode(known_only, model, limit=2 * MAX_MESSAGE_BYTES), len(items) - len(raw[key])
 
 
-def _is_unknown(item: object, known: frozenset[str]) -> bool:
+def _is_unknown(item: JsonValue, known: frozenset[str]) -> bool:
     """Whether a newer version may know what this is: an object whose `type` is a word, though none of ours."""
     kind = item.get("type") if isinstance(item, dict) else None
     return isinstance(kind, str) and kind not in known
+
+
+def _has_new_word(item: JsonValue, model: TypeAdapter[Any]) -> bool:
+    """Whether *item*, of a newer version, can be understood but for words that are none of ours.
+
+    A duty is not left out for that, because a worker that is not heard is lost: it is taken for `asleep`.
+    """
+    if isinstance(item, dict) and isinstance(item.get("duty"), str) and item["duty"] not in _DUTIES:
+        item["duty"] = Duty.ASLEEP.value
+    try:
+        model.validate_json(json.dumps(item))
+    except ValidationError as error:
+        return all(one["type"] == "enum" and isinstance(one["input"], str) for one in error.errors(include_url=False))
+    return False
 
 
 T = TypeVar("T")

@@ -1,4 +1,7 @@
-"""Batches for what needs no lock: all that has arrived is handled at once, then settled."""
+"""Batches for what needs no lock: all that has arrived is handled at once, then settled.
+
+A batch that fails is halved until the guilty message stands alone; that one goes into the inbox, to be parked.
+"""
 
 import asyncio
 from collections import deque
@@ -7,8 +10,11 @@ from typing import Final
 
 import structlog
 
+from coordinator.handlers.events import parked
+from coordinator.operations.inbox import Inbox
 from coordinator.operations.ports import Delivery, Intake
-from coordinator.operations.store import StoreUnavailableError
+from coordinator.operations.store import BadBatchError, StoreUnavailableError
+from schemas.base import UndecodableError
 
 log = structlog.get_logger(__name__)
 
@@ -19,8 +25,9 @@ PAUSE_S: Final = 1.0
 class Gatherer:
     """A sink whose content is handled in batches. On the database's trouble the batch waits; nothing is nacked."""
 
-    def __init__(self, handle: Callable[[Sequence[Delivery]], Awaitable[Sequence[Delivery]]]) -> None:
+    def __init__(self, handle: Callable[[Sequence[Delivery]], Awaitable[Sequence[Delivery]]], inbox: Inbox) -> None:
         self._handle = handle
+        self._inbox = inbox
         self._waiting: deque[Delivery] = deque()
         self._arrived = asyncio.Event()
 
@@ -45,8 +52,15 @@ class Gatherer:
                 return await self._handle(batch)
             except StoreUnavailableError:
                 await asyncio.sleep(PAUSE_S)
-            except Exception:
+            except Exception as error:  # noqa: BLE001  (whatever it is, the others must go on)
                 if len(batch) == 1:
-                    log.exception("delivery_dropped", queue=batch[0].queue)
-                    return batch
-                return [done for one in batch for done in await self._try([one])]
+                    return self._park(batch[0], error)
+                middle = len(batch) // 2
+                return [*await self._try(batch[:middle]), *await self._try(batch[middle:])]
+
+    def _park(self, delivery: Delivery, error: Exception) -> Sequence[Delivery]:
+        """The writer keeps it, and settles it then."""
+        detail = error.detail if isinstance(error, BadBatchError) else f"{type(error).__name__}: {error}"
+        log.warning("message_parked", reason="refused-by-database", queue=delivery.queue, detail=detail)
+        self._inbox.put([parked(delivery, UndecodableError("refused-by-database", "", detail))])
+        return ()

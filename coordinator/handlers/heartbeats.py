@@ -19,6 +19,8 @@ from schemas.task import AttemptRef, Phase
 from schemas.topology import is_canary
 from schemas.worker import BeatAck, WorkerHeartbeat
 
+#: No worker is believed that it has been inactive for longer: the database's calendar has a beginning.
+LONGEST_INACTIVE_S: Final = 100 * 365 * 86400.0
 #: Every which heartbeat is acknowledged; of a worker that holds exclusive attempts each is.
 ACKNOWLEDGE_EVERY: Final = 3
 
@@ -123,7 +125,7 @@ def _beat(message: FromWorker, event: WorkerHeartbeat) -> Beat:
         seq=message.seq,
         stats=event.stats.model_dump(mode="json", exclude_none=True) if event.stats else None,
         open_sessions=event.open_sessions,
-        inactive_s=max(0.0, (message.sent_at - event.last_activity_at).total_seconds())
+        inactive_s=min(max(0.0, (message.sent_at - event.last_activity_at).total_seconds()), LONGEST_INACTIVE_S)
         if event.last_activity_at is not None
         else None,
     )
