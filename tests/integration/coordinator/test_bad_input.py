@@ -201,7 +201,7 @@ async def test_heartbeats_that_the_calendar_of_the_database_does_not_know_are_he
 
 async def test_a_heartbeat_or_a_log_that_the_database_refuses_is_parked_and_the_others_are_written(farm: Farm) -> None:
     await farm.rows("ALTER TABLE worker_liveness ADD CONSTRAINT no_sevens CHECK (open_sessions <> 7)")
-    await farm.rows("ALTER TABLE log_sizes ADD CONSTRAINT no_hundreds CHECK (bytes <> 100)")
+    await farm.rows("ALTER TABLE logs ADD CONSTRAINT no_hundreds CHECK (octet_length(text) <> 100)")
     async with (
         WireWorker(farm.amqp_url, "node-1", capacity=Capacity(slots=9)) as one,
         WireWorker(farm.amqp_url, "node-2") as two,
@@ -219,7 +219,7 @@ async def test_a_heartbeat_or_a_log_that_the_database_refuses_is_parked_and_the_
             )
             await one.say(said, key=topology.log_key("node-1"))
         await farm.until("SELECT count(*) = 2 FROM parked")
-        await farm.until("SELECT count(*) = 8 FROM log_sizes")
+        await farm.until("SELECT count(*) = 8 FROM logs")
         await farm.until("SELECT open_sessions = 1 FROM worker_liveness WHERE worker_id = 'node-1'")
     rows = await farm.rows("SELECT queue, reason, detail FROM parked ORDER BY queue")
     assert [row["queue"] for row in rows] == [topology.HEARTBEATS_QUEUE, topology.LOGS_QUEUE]

@@ -66,6 +66,13 @@ def url_of(farm: Farm) -> str:
     return f"http://127.0.0.1:{farm.coordinator.settings.http_port}"
 
 
+async def ready(farm: Farm) -> None:
+    """Wait until the coordinator takes what the broker has for it."""
+    async with httpx.AsyncClient(timeout=60) as http, asyncio.timeout(60):
+        while (await http.get(f"{url_of(farm)}/readyz")).status_code != httpx.codes.OK:
+            pass
+
+
 def named(checks: list[CheckView], name: str) -> CheckView:
     """The check of this name, or of the only one that begins with it."""
     return next(check for check in checks if check.name.startswith(name))
@@ -378,6 +385,7 @@ async def test_a_wrong_token_is_named_and_the_rest_is_looked_at_from_here(farm: 
         made = await http.post(f"{url_of(farm)}/api/v1/access", json={"name": "ana", "role": "admin"})
     assert made.status_code == 201
     places = {"database_url": farm.database_url, "amqp_url": farm.amqp_url, "url": url_of(farm)}
+    await ready(farm)
 
     refused = await farmhand("--json", **places, api_token="wrong")
     let_in = await farmhand("--json", api_token=made.json()["token"])
@@ -393,9 +401,10 @@ async def test_a_wrong_token_is_named_and_the_rest_is_looked_at_from_here(farm: 
 async def test_warnings_fail_only_when_asked_to(farm: Farm, farmhand: Command) -> None:
     await farm.rows("INSERT INTO parked (queue, routing_key, body, reason) VALUES ('q', 'ev.x', '', 'forbidden')")
 
+    await ready(farm)
     usual, strict = await farmhand(url=url_of(farm)), await farmhand("--strict")
 
-    assert (usual.code, strict.code) == (0, 1)
+    assert (usual.code, strict.code) == (0, 1), usual.out
     assert "farmhand parked" in usual.out
 
 
