@@ -39,7 +39,7 @@ PROTOCOLS: Final[Mapping[str, Protocol]] = {
     "flamenco_v1": Protocol("Flamenco 1", Work.PUSHED, WITHHELD | {Asked.ASLEEP}),
     "flamenco_v3": Protocol("Flamenco 3", Work.PULLED, frozenset(Asked)),
     "stencila": Protocol("Stencila Hub", Work.NONE, frozenset()),
-    "celery": Protocol("Celery", Work.PUSHED, WITHHELD),
+    "celery": Protocol("Celery", Work.NONE, frozenset()),
     "openwork": Protocol("OpenWork", Work.NONE, frozenset({Asked.OFFLINE})),
 }
 #: Of a gateway that this release does not know: it is watched.

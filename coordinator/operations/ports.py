@@ -51,37 +51,17 @@ class Courier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A queue of ours on another's broker, durable or ours alone, bound to an exchange as its owners declare it."""
+    """A durable queue of ours on another's broker, bound to a durable exchange as its owners declare it."""
 
     queue: str
     exchange: str
     exchange_type: str
     keys: tuple[str, ...]
     arguments: Mapping[str, str | int] = field(default_factory=dict)
-    durable_exchange: bool = True
-    exclusive: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """A message to another's broker, JSON in UTF-8. A `lasting` one outlives the broker's restart."""
-
-    exchange: str
-    routing_key: str
-    body: bytes
-    headers: Mapping[str, Any] = field(default_factory=dict)
-    correlation_id: str | None = None
-    reply_to: str | None = None
-    lasting: bool = False
-    #: It must reach a queue; otherwise it may reach none.
-    certain: bool = False
 
 
 class Guest(Protocol):
     """Somebody else's broker, where we are a guest. `consume` before `run`; canceling `run` ends it."""
-
-    @property
-    def connected(self) -> bool: ...  # noqa: D102
 
     def consume(self, source: Source, sink: Sink, prefetch: int) -> None:
         """Have what comes to *source* handed to *sink*."""
@@ -94,19 +74,6 @@ class Guest(Protocol):
 
     def had_waited(self, delivery: Delivery) -> bool:
         """Whether it lay in its queue when we began to consume: nobody knows for how long."""
-
-    async def publish(self, post: Post) -> None:
-        """Hand *post* to the broker. Raises UnavailableError when it is not certain that the broker has it."""
-
-    async def declare(self, queue: str, arguments: Mapping[str, str | int]) -> int:
-        """Declare a durable queue; how many messages wait in it. Raises UnavailableError."""
-
-    async def delete(self, queue: str) -> None:
-        """Delete a queue with what is in it. Raises UnavailableError."""
-
-    async def depth(self, queue: str) -> tuple[int, int] | None:
-        """How many messages wait in a queue and how many consume it; None: there is no such queue. Raises
-        UnavailableError."""
 
 
 #: Makes a guest's line to the broker of a URL, for a purpose (a word).

@@ -8,7 +8,6 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
-from coordinator.gateways.celery.control import Control
 from coordinator.gateways.celery.hearing import Hearing
 from coordinator.gateways.celery.metrics import Metrics
 from coordinator.gateways.kit import Gate
@@ -33,7 +32,6 @@ class Bridge:
         self.realm = realm
         prefix = str(gate.settings["celery_prefix"])
         self.guest = gate.dial(url, "celery")
-        self.control = Control(self.guest)
         self.hearing = Hearing(gate, self.guest, realm, prefix, metrics)
 
     async def run(self) -> None:
@@ -56,7 +54,7 @@ class Bridge:
 
 
 class Bridges:
-    """Carries what the writer has to say to Celery's workers, and hears them."""
+    """Hears Celery's workers. Nothing is sent to them."""
 
     def __init__(self, gate: Gate) -> None:
         urls = [one for one in gate.settings["celery_urls"].get_secret_value().split(",") if one]
@@ -68,7 +66,7 @@ class Bridges:
         }
 
     def send(self, worker: str, epoch: int, commands: Sequence[Message | bytes]) -> None:
-        """Nothing yet."""
+        """There is nothing that they would hear."""
 
     async def run(self) -> None:
         """For ever."""

@@ -1,8 +1,8 @@
 """What is heard of the workers of one broker, told to the farm: who came, lives, left.
 
-Their events and those of their tasks come by queues of their own, so that no flood of the latter keeps a death or a
-birth waiting. What has come by the time of a round is taken together, and of each worker the farm is told once; nothing
-is acknowledged before the farm has it.
+Their events come by a queue of their own, so that no flood of those of tasks keeps a death or a birth waiting. What has
+come by the time of a round is taken together, and of each worker the farm is told once; nothing is acknowledged before
+the farm has it.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from coordinator.gateways.celery.lives import Life, Told
 from coordinator.gateways.celery.metrics import Metrics
 from coordinator.gateways.celery.wire import Event, UnreadableError, decode, worker_events
 from coordinator.gateways.kit import Gate
-from coordinator.operations.foreign import Arrive, Depart, Hear, Portrait
+from coordinator.operations.foreign import Arrive, Depart, Hear
 from coordinator.operations.ports import Delivery, Guest, Source
 from coordinator.operations.requests import RefusedError, Request, UnavailableError
 
@@ -77,10 +77,7 @@ class Hearing:
             realm, hostname = translate.place_of(holder.foreign_id)
             pid, born = holder.platform.get("pid"), holder.platform.get("born")
             if realm == self._realm and isinstance(pid, int) and isinstance(born, int):
-                inbox = holder.platform.get("inbox")
-                self.lives[hostname] = Life(
-                    holder.foreign_id, pid, born, inbox=inbox if isinstance(inbox, str) else None
-                )
+                self.lives[hostname] = Life(holder.foreign_id, pid, born)
 
     async def run(self) -> None:
         """For ever, a round after the other."""
@@ -111,12 +108,12 @@ class Hearing:
         try:
             events, wrong = worker_events(decode(delivery.body, delivery.content_type))
         except UnreadableError as error:
-            self._metrics.unreadable.labels(error.reason).inc()
+            self._metrics.unreadable(error.reason)
             return []
         if wrong:
-            self._metrics.unreadable.labels("malformed").inc(wrong)
+            self._metrics.unreadable("malformed", wrong)
         for event in events:
-            self._metrics.heard(event.type)
+            self._metrics.heard(event.type, translate.WORKER_EVENTS)
         return [event for event in events if event.type in translate.WORKER_EVENTS]
 
     async def _tell(self, hostname: str, told: Told) -> None:
@@ -140,10 +137,6 @@ class Hearing:
                 sign = translate.sign_of(life.goodbye)
                 life.gone = True
                 await self.ask(Depart(translate.name_of(life.foreign), life.instance, sign, "said goodbye"), hostname)
-
-    async def describe(self, life: Life, portrait: Portrait) -> None:
-        """Tell the farm what a worker has said of itself when it was asked: it lives."""
-        await self.ask(Hear(translate.name_of(life.foreign), portrait, instance=life.instance), life.foreign)
 
     async def ask(self, request: Arrive | Hear | Depart, hostname: str) -> bool:
         """Ask the farm, again while its database is away; whether it has taken it."""
