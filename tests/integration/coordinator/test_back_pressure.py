@@ -4,6 +4,7 @@ The bound is what a consumer may hold unacknowledged, times the size of a messag
 messages of logs of at most 64 KiB, some 110 MB, however many are waiting and however long that takes.
 """
 
+import asyncio
 from typing import Final
 
 import asyncpg
@@ -20,6 +21,7 @@ from tests.support.wire import WireWorker
 #: Requests and duties that come by no queue.
 OTHERS: Final = 50
 FLOOD: Final = 1500
+AT_ONCE: Final = 100
 
 
 def test_what_a_coordinator_may_hold_is_known() -> None:
@@ -36,8 +38,12 @@ async def test_a_flood_waits_at_the_broker_while_the_writer_waits_and_is_applied
         held = await asyncpg.connect(farm.database_url)
         try:
             await held.execute("SELECT pg_advisory_lock($1)", LOCK)
-            for done in range(1, FLOOD + 1):
-                await worker.say(TaskProgress(task=attempt.task, attempt=1, done=done, total=FLOOD))
+            for first in range(0, FLOOD, AT_ONCE):
+                told = (
+                    TaskProgress(task=attempt.task, attempt=1, done=first + n, total=FLOOD)
+                    for n in range(1, AT_ONCE + 1)
+                )
+                await asyncio.gather(*map(worker.say, told))
                 most = max(most, len(inbox))
         finally:
             await held.close()
