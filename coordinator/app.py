@@ -72,6 +72,7 @@ _FOR_GATEWAYS: Final = {
     "amqp_url",
     "celery_prefix",
     "celery_urls",
+    "clearml_timeout_s",
     "flamenco_registration",
     "flamenco_v1_kinds",
     "flamenco_v1_network",

@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     flamenco_variables: Annotated[
         Path | None, Field(description="a flamenco-manager.yaml whose variables Flamenco workers are told")
     ] = None
+    clearml_timeout_s: Annotated[
+        float, Field(ge=1, le=86400, description="silence after which ClearML agents that name no time are lost")
+    ] = 600.0
     openwork_stop_url: Annotated[
         str, Field(pattern="^(https?://.+)?$", description="who stops OpenWork workers; asked by POST")
     ] = ""

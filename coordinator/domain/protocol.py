@@ -38,6 +38,7 @@ PROTOCOLS: Final[Mapping[str, Protocol]] = {
     NATIVE: Protocol("Farmhand", Work.PUSHED, frozenset(Asked)),
     "flamenco_v1": Protocol("Flamenco 1", Work.PUSHED, WITHHELD | {Asked.ASLEEP}),
     "flamenco_v3": Protocol("Flamenco 3", Work.PULLED, frozenset(Asked)),
+    "clearml": Protocol("ClearML", Work.PULLED, WITHHELD),
     "stencila": Protocol("Stencila Hub", Work.NONE, frozenset()),
     "celery": Protocol("Celery", Work.NONE, frozenset()),
     "openwork": Protocol("OpenWork", Work.NONE, frozenset({Asked.OFFLINE})),

@@ -7,11 +7,12 @@ is odd in a protocol lives in its `translate`.
 
 from typing import Final
 
-from coordinator.gateways import celery, flamenco_v1, flamenco_v3, openwork, stencila
+from coordinator.gateways import celery, clearml, flamenco_v1, flamenco_v3, openwork, stencila
 from coordinator.gateways.kit import Gateway
 
 GATEWAYS: Final[tuple[Gateway, ...]] = (
     celery.GATEWAY,
+    clearml.GATEWAY,
     flamenco_v1.GATEWAY,
     flamenco_v3.GATEWAY,
     openwork.GATEWAY,

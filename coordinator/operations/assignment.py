@@ -14,7 +14,7 @@ from coordinator.domain.matching import Candidate, Free, Group, TaskClass, offer
 from coordinator.domain.planning import plan
 from coordinator.domain.worker import Worker
 from coordinator.operations import blocklist
-from coordinator.operations.claiming import gets_now
+from coordinator.operations.claiming import as_asked, gets_now
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.store import Transaction
 
@@ -53,7 +53,11 @@ async def assign(tx: Transaction, ledger: Ledger) -> bool:
     workers = await tx.workers_with_load(names)
     held = await tx.classes({class_id for _, load in workers for class_id in load})
     offered = offers(
-        ((worker, Free.of(worker, load, held)) for worker, load in workers if gets_now(ledger, worker)),
+        (
+            (as_asked(ledger, worker), Free.of(worker, load, held))
+            for worker, load in workers
+            if gets_now(ledger, worker)
+        ),
         classes.values(),
     )
     looks = plan(groups, offered, budgets, fair=shares is not None).looks

@@ -6,7 +6,7 @@ assigned, `hand_out` fills in the answer.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from coordinator.domain.attempt import Attempt, AttemptState
@@ -37,6 +37,10 @@ class Claim(Request[Claimed]):
 
     worker: str
     sign: foreign.Sign = foreign.LIVES
+    #: From these queues; None: from all that it serves.
+    queues: tuple[str, ...] | None = None
+    #: Of what it holds it gets again only what it has not said that it began: the rest it has lost track of.
+    once: bool = False
 
 
 def claim(ledger: Ledger, request: Claim) -> Claimed:
@@ -53,9 +57,13 @@ def claim(ledger: Ledger, request: Claim) -> Claimed:
             tasks.lose(ledger, attempt, "the worker asks for other work")
         elif is_of_former_life(worker, attempt):
             tasks.lose(ledger, attempt, "the worker began anew, and asks for work")
+        elif request.once and attempt.activity is not None:
+            tasks.lose(ledger, attempt, "the worker asks for work, and has not said how this ended")
     if not takes_work(worker):
         return Claimed(now, [])
     ledger.capacity_at.add(worker.id)
+    if request.queues is not None:
+        ledger.foreign.only_from[worker.id] = list(request.queues)
     return Claimed(now, ledger.foreign.asking.setdefault(worker.id, []))
 
 
@@ -67,6 +75,12 @@ def is_of_former_life(worker: Worker, attempt: Attempt) -> bool:
 def gets_now(ledger: Ledger, worker: Worker) -> bool:
     """Whether *worker* may be assigned something in this transaction: who asks for work gets it only as an answer."""
     return is_pushed(worker) or (worker.id in ledger.foreign.asking and not ledger.held.get(worker.id))
+
+
+def as_asked(ledger: Ledger, worker: Worker) -> Worker:
+    """*worker*, with the queues only from which it asks."""
+    only = ledger.foreign.only_from.get(worker.id)
+    return worker if only is None else replace(worker, queues=only)
 
 
 async def hand_out(tx: Transaction, ledger: Ledger) -> None:

@@ -20,7 +20,7 @@ from coordinator.domain.worker import PRESENT, Asked, Connection, Duty, Worker, 
 from coordinator.operations import states, tasks
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Changed, ConflictError, NotFoundError, Request
-from coordinator.operations.signs import Signs
+from coordinator.operations.signs import Kept, Signs
 from coordinator.operations.wanted import Wanted
 from schemas.worker import RequestedState
 
@@ -61,6 +61,7 @@ class Sign:
     active: bool = False
     open_sessions: int | None = None
     stats: Mapping[str, Any] | None = None
+    kept: Kept = Kept.SOME
 
 
 #: It lives, and says no more.
@@ -110,6 +111,8 @@ class Hear(Request[Standing]):
     sign: Sign = LIVES
     instance: UUID | None = None
     creates: bool = True
+    #: Who said goodbye no longer ago than this is not heard: it was under way.
+    quiet_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,8 @@ def hear(ledger: Ledger, request: Hear) -> Standing:
         return note(ledger, worker, request.sign)
     other = instance is not None and worker.instance != instance
     if (other or worker.connection not in PRESENT) and _is_old(ledger, worker, request.sign):
+        return standing(ledger, worker)
+    if worker.connection is Connection.OFFLINE and _has_just_left(ledger, worker, request.quiet_s):
         return standing(ledger, worker)
     _describe(ledger, worker, request.portrait)
     if instance is not None and other:
@@ -343,6 +348,12 @@ def _is_old(ledger: Ledger, worker: Worker, sign: Sign) -> bool:
     return sign.seq is not None and sign.seq <= ledger.foreign.signs[worker.id].seq
 
 
+def _has_just_left(ledger: Ledger, worker: Worker, within_s: float) -> bool:
+    """Whether the last that was heard of who has gone, its goodbye, is no longer ago than this."""
+    told_at = ledger.foreign.signs[worker.id].told_at
+    return told_at is not None and ledger.now - told_at < timedelta(seconds=within_s)
+
+
 def note(ledger: Ledger, worker: Worker, sign: Sign) -> Standing:
     """Note the sign of life, which never goes back in time, nor ahead of ours."""
     signs, now = ledger.foreign.signs[worker.id], ledger.now
@@ -358,6 +369,7 @@ def note(ledger: Ledger, worker: Worker, sign: Sign) -> Standing:
         signs.open_sessions = sign.open_sessions
     if sign.stats is not None:
         signs.stats = sign.stats
+    signs.kept = max(signs.kept, sign.kept)
     ledger.foreign.heard.add(worker.id)
     return standing(ledger, worker)
 

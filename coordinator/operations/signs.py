@@ -7,9 +7,18 @@ any other: its sign of life is kept here, and all of a transaction's are written
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import IntEnum
 from typing import Any
 
 from coordinator.domain.task import TaskState
+
+
+class Kept(IntEnum):
+    """Whether a sign of life becomes a sample of the time series: never, at most one in ten seconds, always."""
+
+    NEVER = 0
+    SOME = 1
+    ALWAYS = 2
 
 
 @dataclass(slots=True)
@@ -26,6 +35,8 @@ class Signs:
     active_at: datetime | None = None
     open_sessions: int = 0
     stats: Mapping[str, Any] | None = None
+    #: Of all that was heard in this transaction: the most.
+    kept: Kept = Kept.NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +81,5 @@ class Foreign:
     heard: set[str] = field(default_factory=set)
     #: Who asks for work, and what he is handed, filled in when the transaction has assigned.
     asking: dict[str, list[Handed]] = field(default_factory=dict)
+    #: Of those the ones that want it from these queues only, whichever they serve.
+    only_from: dict[str, list[str]] = field(default_factory=dict)

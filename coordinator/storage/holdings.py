@@ -1,12 +1,16 @@
 """What workers behind gateways hold, read for those who call them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from coordinator.domain.attempt import AttemptState
 from coordinator.domain.task import TaskState
-from coordinator.domain.worker import Connection, Duty
+from coordinator.domain.template import fill
+from coordinator.domain.worker import PRESENT, Connection, Duty
+from coordinator.storage import shown
 from coordinator.storage.queries import load
 from coordinator.storage.reading import Reader
 
@@ -49,6 +53,51 @@ class Found:
     total: int | None
 
 
+@dataclass(frozen=True)
+class Running:
+    """A live attempt: what `gateways.kit.holdings.Running` asks for."""
+
+    task: int
+    attempt: int
+    name: str
+    job: int
+    job_name: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Given:
+    """An attempt with its task: what `gateways.kit.holdings.Given` asks for."""
+
+    worker: str
+    name: str
+    job: int
+    job_name: str
+    submitter: str
+    queue: str
+    commands: Sequence[Mapping[str, Any]]
+    assigned_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A worker in a list: what `gateways.kit.Registered` asks for."""
+
+    worker: str
+    foreign_id: str
+    present: bool
+    platform: Mapping[str, Any]
+    queues: Sequence[str]
+    lost_after_s: float
+    online_at: datetime
+    last_seen_at: datetime
+    reported_at: datetime | None
+    metrics: Sequence[str]
+    held: Running | None
+    now: datetime
+
+
 class PostgresHoldings(Reader):
     """Reads it from the rows."""
 
@@ -86,3 +135,54 @@ class PostgresHoldings(Reader):
             done=row["done"],
             total=row["total"],
         )
+
+    async def roster(self, protocol: str) -> Sequence[Registered]:
+        """All workers of *protocol*."""
+        return [
+            Registered(
+                worker=row["id"],
+                foreign_id=row["foreign_id"],
+                present=Connection(row["connection"]) in PRESENT,
+                platform=row["platform"],
+                queues=row["queues"],
+                lost_after_s=row["lost_after_s"],
+                online_at=row["online_at"],
+                last_seen_at=row["last_seen_at"],
+                reported_at=row["reported_at"],
+                metrics=row["metrics"],
+                held=_running(row) if row["task_id"] is not None else None,
+                now=row["now"],
+            )
+            for row in await self._fetch("roster", protocol)
+        ]
+
+    async def of_session(self, protocol: str, session: str) -> str | None:
+        """The worker that has spoken last under this session."""
+        row = await self._fetchrow("of_session", protocol, session)
+        return None if row is None else row["id"]
+
+    async def session_of(self, protocol: str, worker: str) -> str | None:
+        """The session under which this worker has spoken last."""
+        row = await self._fetchrow("session_of", protocol, worker)
+        return None if row is None else row["session"]
+
+    async def given(self, task: int, attempt: int) -> Given | None:
+        """This attempt, with its task."""
+        row = await self._fetchrow("given", task, attempt)
+        if row is None:
+            return None
+        names = ("worker", "job", "job_name", "submitter", "queue", "assigned_at", "ended_at")
+        return Given(name=shown.named(row)["name"], commands=_filled(row), **{name: row[name] for name in names})
+
+
+def _filled(row: Any) -> Any:
+    """The commands of a task, with the places of its element filled."""
+    commands, index = row["commands"], row["index"]
+    if not row["is_array"]:
+        return commands
+    return fill(commands, index, index if row["value"] is None else json.loads(row["value"]))
+
+
+def _running(row: Any) -> Running:
+    named = shown.named(row)
+    return Running(row["task_id"], row["attempt"], named["name"], row["job"], row["job_name"], row["since"])

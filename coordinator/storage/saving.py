@@ -146,10 +146,10 @@ async def _heard(connection: asyncpg.Connection, ledger: Ledger) -> None:
         return
     signs = ledger.foreign.signs
     records = [
-        (name, one.seq, one.told_at, one.told_active_at, one.active_at, one.open_sessions, as_json(one.stats))
+        (name, one.seq, one.told_at, one.told_active_at, one.active_at, one.open_sessions, as_json(one.stats), one.kept)
         for name, one in ((name, signs[name]) for name in sorted(heard))
     ]
-    await connection.execute(SAVE["heard"], ledger.now, *_columns(7, records))
+    await connection.execute(SAVE["heard"], ledger.now, *_columns(8, records))
     heard.clear()
 
 

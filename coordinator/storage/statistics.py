@@ -6,7 +6,7 @@ loop.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, compress, groupby
 from operator import itemgetter
@@ -64,8 +64,8 @@ class Statistics(Reader):
         # There may be a million values to look at: not between two heartbeats.
         return await asyncio.to_thread(_series, asked, rolled, fresh, exact=exact)
 
-    async def activity(self, span: Span) -> ActivityReport:
-        """How many workers were there in each interval, and how many of them held an attempt."""
+    async def activity(self, span: Span, only: Collection[str] | None = None) -> ActivityReport:
+        """How many workers (*only* of these) were there in each interval, and how many of them held an attempt."""
         asked = Question("active", span, Split.WORKER)
         async with self._snapshot() as connection:
             (levels,) = await connection.fetch(_SQL["levels"])
@@ -77,7 +77,7 @@ class Statistics(Reader):
                 if part.level is None
                 for row in await connection.fetch(_SQL["present"], part.since, part.until, _interval(span))
             ]
-        return await asyncio.to_thread(_activity, span, rolled, fresh)
+        return await asyncio.to_thread(_activity, span, rolled, fresh, only)
 
     async def _parts(self, connection: Connection, asked: Question) -> tuple[list[Piece], bool]:
         """From where the figures come, and whether percentiles are exact."""
@@ -191,7 +191,9 @@ def _measured(rows: Sequence[asyncpg.Record], *, exact: bool) -> Iterator[Block]
             yield Block.of(at, lines, exact=exact)
 
 
-def _activity(span: Span, rolled: Sequence[asyncpg.Record], fresh: Sequence[asyncpg.Record]) -> ActivityReport:
+def _activity(
+    span: Span, rolled: Sequence[asyncpg.Record], fresh: Sequence[asyncpg.Record], only: Collection[str] | None
+) -> ActivityReport:
     total: dict[datetime, set[str]] = defaultdict(set)
     active: dict[datetime, set[str]] = defaultdict(set)
     for row in rolled:
@@ -201,6 +203,10 @@ def _activity(span: Span, rolled: Sequence[asyncpg.Record], fresh: Sequence[asyn
     for row in fresh:
         total[row["at"]].update(row["total"])
         active[row["at"]].update(row["active"])
+    if only is not None:
+        named = frozenset(only)
+        for some in (*total.values(), *active.values()):
+            some.intersection_update(named)
     starts = list(span.starts())
     return ActivityReport(
         since=span.since,

@@ -4,6 +4,7 @@ from coordinator.gateways.kit.bodies import Lenient, Shown, described, faulty, r
 from coordinator.gateways.kit.fault import Fault
 from coordinator.gateways.kit.gate import Errand, Errands, Gate
 from coordinator.gateways.kit.gateway import Duty, Gateway, application
+from coordinator.gateways.kit.holdings import Given, Registered
 from coordinator.gateways.kit.names import worker_id
 
 __all__ = [
@@ -13,7 +14,9 @@ __all__ = [
     "Fault",
     "Gate",
     "Gateway",
+    "Given",
     "Lenient",
+    "Registered",
     "Shown",
     "application",
     "described",

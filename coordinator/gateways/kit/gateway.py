@@ -1,6 +1,7 @@
 """A gateway as the farm sees it, and the application around its routes: limits, faults, its own OpenAPI document."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -48,7 +49,8 @@ class Carrier(Protocol):
 class Gateway:
     """One protocol.
 
-    `paths` are where its paths begin: no two gateways share one, so that all can share a port. `tell` makes the body of
+    `paths` are where its paths begin, and `shape` what they look like where they have no beginning in common: no two
+    gateways share one, so that all can share a port. `tell` makes the body of
     a fault, and `mint` a credential of that name; `carrier` makes what carries tasks to workers that are pushed theirs.
     One that is `free` asks nobody for a credential: it is on loopback unless an operator names another address for it.
     """
@@ -62,6 +64,7 @@ class Gateway:
     duties: Callable[[Gate], Sequence[Duty]] = lambda _gate: ()
     carrier: Callable[[Gate], Carrier] | None = None
     free: bool = False
+    shape: re.Pattern[str] | None = None
 
     @property
     def document(self) -> str:
@@ -70,7 +73,9 @@ class Gateway:
 
     def owns(self, path: str) -> bool:
         """Whether *path* is one of its own."""
-        return path == self.document or any(path == one or path.startswith(f"{one}/") for one in self.paths)
+        if path == self.document or any(path == one or path.startswith(f"{one}/") for one in self.paths):
+            return True
+        return self.shape is not None and self.shape.fullmatch(path) is not None
 
 
 def application(gateway: Gateway, gate: Gate, version: str) -> ASGIApp:
