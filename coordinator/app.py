@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Final
@@ -22,7 +22,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from coordinator.api import create_app
-from coordinator.api.blobs import Blobs
+from coordinator.api.blobs import SHELVES, Blobs
 from coordinator.api.door import Door
 from coordinator.config import Identity, Settings, is_loopback
 from coordinator.doctor import Doctor, Places
@@ -181,7 +181,8 @@ class Coordinator:
         keeper = retention.Retention(
             inbox,
             PostgresArchive(pool),
-            Blobs(blobs).forget,
+            Blobs(blobs),
+            shelves=SHELVES,
             job_days=settings.job_retention_days,
             archive_days=settings.archive_retention_days,
         )
@@ -222,7 +223,7 @@ class Coordinator:
         roads = Roads(courier, carriers)
         writer = Writer(inbox, store, roads, settle, self._patience, meter, settings.quarantine_below)
         sites = hosts(web, self._places, gate, version("farmhand"), (settings.http_host, settings.http_port))
-        async with serving(sites), asyncio.TaskGroup() as group:
+        async with serving(sites) as hang_up, asyncio.TaskGroup() as group:
             road = group.create_task(broker.run())
             parts = [
                 group.create_task(writer.run()),
@@ -250,6 +251,8 @@ class Coordinator:
             await self._stopping.wait()
             log.info("coordinator_stopping", coordinator=self.name)
             broker.stop_receiving()
+            # Who has called is still answered: some clients take any answer, even 500, for the last word.
+            await hang_up()
             await writer.drain()
             for part in parts:
                 part.cancel()
@@ -291,8 +294,9 @@ def gateways_of(settings: Settings, known: Sequence[Gateway] = GATEWAYS) -> list
 
 
 @contextlib.asynccontextmanager
-async def serving(sites: Mapping[tuple[str, int], ASGIApp]) -> AsyncIterator[None]:
-    """The HTTP servers beside the rest. Raises `StartError` when a port cannot be had."""
+async def serving(sites: Mapping[tuple[str, int], ASGIApp]) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """The HTTP servers beside the rest, and what ends them before that. Raises `StartError` when a port cannot be
+    had."""
     async with contextlib.AsyncExitStack() as stack:
         for (host, port), app in sites.items():
             listener = stack.enter_context(_listener(host, port))
@@ -304,7 +308,7 @@ async def serving(sites: Mapping[tuple[str, int], ASGIApp]) -> AsyncIterator[Non
             )  # fmt: skip
             task = asyncio.create_task(server.serve(sockets=[listener]))
             stack.push_async_callback(_ended, server, task)
-        yield
+        yield stack.aclose
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -16,6 +16,8 @@ from typing import BinaryIO, Final
 
 _PIECE: Final = 1024 * 1024
 _STALE_S: Final = 3600
+#: Files are kept in so many directories, by the first byte of their digest.
+SHELVES: Final = 256
 #: The row of a file that was put here so recently may still be on its way.
 _FRESH_S: Final = 60
 
@@ -43,6 +45,19 @@ class Blobs:
     async def forget(self, digests: Collection[str]) -> None:
         """Remove the files with these digests that nobody has put here just now."""
         await asyncio.to_thread(self._forget, digests)
+
+    async def settled(self, shelf: int) -> list[str]:
+        """The digests of what is kept on a *shelf* (of SHELVES) and was put there an hour ago, or longer."""
+        return await asyncio.to_thread(self._settled, f"{shelf:02x}")
+
+    def _settled(self, shelf: str) -> list[str]:
+        found: list[str] = []
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._directory / shelf) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.stat().st_mtime < time.time() - _STALE_S:
+                        found.append(entry.name)
+        return found
 
     def _forget(self, digests: Collection[str]) -> None:
         for digest in digests:

@@ -1,4 +1,8 @@
-"""Retention: jobs that were finished long ago are set aside by an event; what is set aside is removed in slices."""
+"""Retention: jobs that were finished long ago are set aside by an event; what is set aside is removed in slices.
+
+Copies of files that nobody can ask for any more go, too: a newer picture of the same name replaced it, say. Each
+coordinator looks through its own, one shelf at a time.
+"""
 
 from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
@@ -10,6 +14,8 @@ EVERY_S = 2.0
 #: Between looks for old jobs, and for old history, in rounds.
 LOOK = 15
 FORGET = 300
+#: Between looks at one of the shelves of copies: all are looked at in about two hours.
+TIDY = 15
 #: As many slices are removed in one round.
 SLICES = 5
 
@@ -26,6 +32,19 @@ class Archive(Protocol):
     async def remove_history(self, days: int) -> bool:
         """Remove some old history; false when there was none."""
 
+    async def unnamed(self, digests: Collection[str]) -> list[str]:
+        """Those of *digests* that no output has."""
+
+
+class Copies(Protocol):
+    """Where the copies of files are, by digest, on so many shelves."""
+
+    async def settled(self, shelf: int) -> list[str]:
+        """The digests of what was put on this shelf long ago."""
+
+    async def forget(self, digests: Collection[str]) -> None:
+        """Remove the copies with these digests that nobody has put here just now."""
+
 
 class Retention:
     """Keeps the database from growing for ever. Days of 0 mean for ever."""
@@ -34,14 +53,16 @@ class Retention:
         self,
         inbox: Inbox,
         archive: Archive,
-        forget: Callable[[Collection[str]], Awaitable[None]],
+        copies: Copies,
         *,
+        shelves: int,
         job_days: int,
         archive_days: int,
     ) -> None:
         self._inbox = inbox
         self._archive = archive
-        self._forget = forget
+        self._copies = copies
+        self._shelves = shelves
         self._job_days = job_days
         self._archive_days = archive_days
         self._round = 0
@@ -53,10 +74,18 @@ class Retention:
             if jobs:
                 self._inbox.post(ArchiveOld(tuple(jobs), self._job_days))
         for _ in range(SLICES):
-            if not await self._archive.remove_slice(self._forget):
+            if not await self._archive.remove_slice(self._copies.forget):
                 break
         if self._archive_days and self._round % FORGET == 0:
             for _ in range(SLICES):
                 if not await self._archive.remove_history(self._archive_days):
                     break
+        if self._round % TIDY == 0:
+            await self.tidy(self._round // TIDY % self._shelves)
         self._round += 1
+
+    async def tidy(self, shelf: int) -> None:
+        """Remove from a shelf of copies what no output has."""
+        kept = await self._copies.settled(shelf)
+        if kept:
+            await self._copies.forget(await self._archive.unnamed(kept))

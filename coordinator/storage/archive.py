@@ -44,6 +44,14 @@ class PostgresArchive:
         except Exception as error:
             raise translate(error) from error
 
+    async def unnamed(self, digests: Collection[str]) -> list[str]:
+        """Those of *digests* that no output has: a newer file took its place, or its row never came."""
+        try:
+            async with lent(self._pool) as connection:
+                return [row["digest"] for row in await connection.fetch(SQL["unnamed"], list(digests))]
+        except Exception as error:
+            raise translate(error) from error
+
     async def remove_history(self, days: int) -> bool:
         """Remove a slice of history and archives of more than *days* ago; false when there was none."""
         try:

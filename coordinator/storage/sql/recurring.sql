@@ -145,6 +145,10 @@ SELECT DISTINCT o.digest FROM outputs o
  WHERE o.task_id = ANY($1::bigint[]) AND o.stored
    AND NOT EXISTS (SELECT FROM outputs p WHERE p.digest = o.digest AND p.stored AND p.task_id <> ALL($1::bigint[]));
 
+-- name: unnamed
+SELECT u.digest FROM unnest($1::text[]) AS u(digest)
+ WHERE NOT EXISTS (SELECT FROM outputs o WHERE o.digest = u.digest AND o.stored);
+
 -- name: remove_tasks
 WITH gone_outputs AS (DELETE FROM outputs WHERE task_id = ANY($1::bigint[])),
      gone_sizes AS (DELETE FROM log_sizes WHERE task_id = ANY($1::bigint[])),

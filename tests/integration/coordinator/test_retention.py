@@ -1,17 +1,23 @@
 """Retention: what is finished long ago goes, in slices, and one row stays."""
 
 import asyncio
-from collections.abc import Collection
+import hashlib
+import os
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coordinator.api.blobs import SHELVES, Blobs
 from coordinator.domain.job import JOB_FINISHED, Job, JobState
 from coordinator.domain.retention import may_archive
+from coordinator.duties.retention import Retention
 from coordinator.operations.changes import KeepJob
+from coordinator.operations.inbox import Inbox
 from coordinator.operations.requests import CancelJob, ConflictError, NotFoundError, RequeueFailed
 from coordinator.operations.retention import ArchiveJob
 from coordinator.storage.archive import PostgresArchive
@@ -105,6 +111,34 @@ async def test_a_large_job_goes_in_slices_while_two_remove_it(farm: Farm) -> Non
         await farm.until("SELECT count(*) = 0 FROM jobs")
     for table in ("tasks", "dependencies", "specs", "groups"):
         assert (await farm.rows(f"SELECT count(*) FROM {table}"))[0][0] == 0, table
+
+
+async def test_a_copy_that_no_output_has_any_more_goes_and_others_stay(farm: Farm, tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+
+    async def put(words: bytes, *, old: bool) -> str:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield words
+
+        digest = hashlib.sha256(words).hexdigest()
+        await blobs.receive(pieces(), digest, len(words))
+        if old:
+            os.utime(blobs.path(digest), (1.0, 1.0))
+        return digest
+
+    named, replaced = await put(b"newest", old=True), await put(b"replaced", old=True)
+    coming = await put(b"its row is on its way", old=False)
+    for digest in (replaced, named):
+        await farm.rows(
+            "INSERT INTO outputs (task_id, attempt, name, size, digest, stored) VALUES (1, 1, 'last.jpg', 6, $1, true)"
+            " ON CONFLICT (task_id, attempt, name) DO UPDATE SET digest = excluded.digest",
+            digest,
+        )
+    async with pooled(farm.database_url) as pool:
+        keeper = Retention(Inbox(), PostgresArchive(pool), blobs, shelves=SHELVES, job_days=0, archive_days=0)
+        for shelf in range(SHELVES):
+            await keeper.tidy(shelf)
+    assert [blobs.path(one).exists() for one in (named, replaced, coming)] == [True, False, True]
 
 
 @given(
