@@ -8,6 +8,7 @@ from coordinator.api.bodies import body_of
 from coordinator.api.document import accepts
 from coordinator.api.farm import Actor, Farm, FarmHere, caller_of
 from coordinator.api.problems import ProblemError
+from coordinator.domain.protocol import NATIVE, PROTOCOLS
 from coordinator.operations.access import CreateToken, Minted, RevokeToken
 from schemas.roles import Role
 from schemas.views import Changed, CredentialView, CredentialWish, NewTokenView, Page, TokenView, TokenWish
@@ -46,6 +47,9 @@ async def create_credential(
 ) -> CredentialView:
     """Make what opens one gateway: its only copy is in the answer."""
     mint = farm.mints.get(body.gateway)
+    if mint is None and body.gateway in PROTOCOLS and body.gateway != NATIVE:
+        said = f"the {PROTOCOLS[body.gateway].title} protocol knows no credentials: there is nothing to make"
+        raise ProblemError(422, said, field="gateway", kind="invalid")
     if mint is None:
         known = ", ".join(sorted(farm.mints)) or "there is none"
         raise ProblemError(422, f"there is no gateway {body.gateway!r}: {known}", field="gateway", kind="invalid")

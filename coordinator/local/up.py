@@ -62,26 +62,7 @@ async def run(options: Options, say: Say) -> int:
     Raises:
         LocalServiceError: it does not start; nothing is left running.
     """
-    settings = _given_settings()
-    if options.gateways is not None:
-        settings["FARMHAND_GATEWAYS"] = options.gateways
-    is_open = settings.get("FARMHAND_AUTH") == Auth.OPEN
-    if is_open and not is_loopback(options.http_host):
-        raise LocalServiceError(
-            f"{options.http_host} can be reached from other machines, and whoever reaches it can run programs here: "
-            "do not set FARMHAND_AUTH=open"
-        )
-    plan = Plan(
-        agents=options.agents,
-        slots=options.slots,
-        directory=options.data_dir,
-        http_host=options.http_host,
-        http_port=options.http_port,
-        drain_s=_DRAIN_S,
-        closed=not is_open,
-        settings=settings,
-        agent_settings={"FARMHAND_AGENT_CAN_RESTART": "true"},
-    )
+    plan = plan_of(options)
     if not is_free(options.http_port):
         place = f"port {options.http_port} is taken"
         raise LocalServiceError(f"{place}: stop what listens there, or choose another with --http HOST:PORT")
@@ -94,6 +75,34 @@ async def run(options: Options, say: Say) -> int:
         finally:
             say("stopping: the agents hand back what they hold")
     return 0
+
+
+def plan_of(options: Options) -> Plan:
+    """The farm that is wanted: what was said on the command line counts more than the environment.
+
+    Raises:
+        LocalServiceError: strangers could run programs on it.
+    """
+    settings = _given_settings()
+    if options.gateways is not None:
+        settings["FARMHAND_GATEWAYS"] = options.gateways
+    is_open = settings.get("FARMHAND_AUTH") == Auth.OPEN
+    if is_open and not is_loopback(options.http_host):
+        raise LocalServiceError(
+            f"{options.http_host} can be reached from other machines, and whoever reaches it can run programs here: "
+            "do not set FARMHAND_AUTH=open"
+        )
+    return Plan(
+        agents=options.agents,
+        slots=options.slots,
+        directory=options.data_dir,
+        http_host=options.http_host,
+        http_port=options.http_port,
+        drain_s=_DRAIN_S,
+        closed=not is_open,
+        settings=settings,
+        agent_settings={"FARMHAND_AGENT_CAN_RESTART": "true"},
+    )
 
 
 def where_things_are(farm: LocalFarm) -> list[str]:

@@ -14,13 +14,15 @@ from coordinator.config import Settings
 from coordinator.gateways.openwork.wire import is_typeid
 from tests.gateways.conftest import Gates
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 Farmhand = Callable[..., Awaitable[tuple[int, str, str]]]
 
 
 @pytest.fixture
-def farmhand(gates: Gates, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Farmhand:
+def farmhand(shared_gates: Gates, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Farmhand:
     """Runs a command."""
-    monkeypatch.setenv("FARMHAND_URL", gates.url)
+    monkeypatch.setenv("FARMHAND_URL", shared_gates.url)
     monkeypatch.setenv("COLUMNS", "300")
 
     async def call(*words: str) -> tuple[int, str, str]:
@@ -31,15 +33,22 @@ def farmhand(gates: Gates, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     return call
 
 
-async def test_a_credential_is_made_used_listed_and_revoked(farmhand: Farmhand, http: httpx.AsyncClient) -> None:
+async def test_a_credential_is_made_used_listed_and_revoked(farmhand: Farmhand, shared_http: httpx.AsyncClient) -> None:
     code, out, _ = await farmhand("access", "create", "stencila", "--name", "render-07")
     assert code == 0
-    answer = await http.post("/api/workers/online/", headers={"Authorization": f"Token {out.split()[-1]}"})
+    answer = await shared_http.post("/api/workers/online/", headers={"Authorization": f"Token {out.split()[-1]}"})
     assert answer.status_code == 200
     _, out, _ = await farmhand("access", "create", "openwork", "--name", "builder", "--json")
     made = json.loads(out[out.index("{") :])
     assert (made["gateway"], made["name"], is_typeid(made["workerId"])) == ("openwork", "builder", True)
     assert made["token"].startswith("fhg_")
+    _, out, _ = await farmhand("access", "create", "flamenco_v3", "--name", "closed", "--json")
+    there = json.loads(out[out.index("{") :])
+    assert there.keys() == {"gateway", "name", "expires_at", "username", "password"}
+    answer = await shared_http.get("/api/v3/worker/state", auth=(there["username"], there["password"]))
+    assert answer.status_code == 204
+    code, _, err = await farmhand("access", "create", "flamenco_v1", "--name", "x")
+    assert (code != 0, "Flamenco 1 protocol knows no credentials" in err) == (True, True)
     _, out, _ = await farmhand("access")
     assert "gateway stencila" in out
     assert "gateway openwork" in out

@@ -37,7 +37,7 @@ CHECKS = [
 
 
 def called(
-    url: str, document: dict[str, Any], headers: dict[str, str], mine: dict[str, str], share: float = 0.4
+    url: str, document: dict[str, Any], headers: dict[str, str], mine: dict[str, str], share: float = 0.2
 ) -> dict[tuple[str, int], int]:
     """Call every operation as the document says, and as it does not; how often each was answered with what.
 

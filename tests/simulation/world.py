@@ -24,7 +24,7 @@ from coordinator.operations.judging import JudgeSilence, Silence
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.ports import Delivery
 from coordinator.operations.replay import Desk
-from coordinator.operations.roads import Roads
+from coordinator.operations.roads import Road, Roads
 from coordinator.operations.table import Sweep
 from coordinator.operations.tending import Tend, TendIdle
 from coordinator.operations.writer import Writer
@@ -65,7 +65,10 @@ class World:
         self._beats: list[Delivery] = []
         self._heartbeats = Heartbeats(self._ear, self._inbox, identities, self, lambda: PATIENCE.lost_after_s)
         self._letters: list[tuple[str, int, Sequence[Message | bytes]]] = []
-        self._writer = Writer(self._inbox, PostgresStore(pool), Roads(self), self._settle, PATIENCE, _Nobody())
+        #: What carries to workers that are called over their own road, by protocol; to be filled before they come.
+        self.carriers: dict[str, Road] = {}
+        roads = Roads(self, {"flamenco_v1": _Carried(self.carriers, "flamenco_v1")})
+        self._writer = Writer(self._inbox, PostgresStore(pool), roads, self._settle, PATIENCE, _Nobody())
         self.desk = Desk(self._inbox, self._receiver.items)
 
     async def begin(self) -> None:
@@ -183,6 +186,18 @@ class World:
         for command in envelope.commands:
             if machine.alive:
                 machine.hear(command)
+
+
+class _Carried:
+    """A road that is built later than the farm."""
+
+    def __init__(self, carriers: dict[str, Road], protocol: str) -> None:
+        self._carriers = carriers
+        self._protocol = protocol
+
+    def send(self, worker: str, epoch: int, commands: Sequence[Message | bytes]) -> None:
+        """Hand over *commands* for *worker*."""
+        self._carriers[self._protocol].send(worker, epoch, commands)
 
 
 class _Nobody:

@@ -58,6 +58,11 @@ class Pusher:
                 for attempt in Assign.model_validate_json(command).attempts:
                     self._begin(worker, partial(self._give, attempt))
 
+    async def idle(self) -> None:
+        """Return when all that was handed over has been said."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def run(self) -> None:
         """Ask all workers how it goes, in their manager's rhythm, for ever."""
         try:

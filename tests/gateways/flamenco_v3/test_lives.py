@@ -11,45 +11,9 @@ import pytest
 from coordinator.operations.pulling import Tell
 from coordinator.operations.requests import UnavailableError
 from tests.gateways.conftest import Gates
-from tests.gateways.flamenco_v3.client import Worker
+from tests.gateways.flamenco_v3.client import Polling
 from tests.support.farm import Farm, free_port, running
 from tests.support.wire import WireWorker
-
-
-class Polling(Worker):
-    """Runs what it is given, as their worker does: an update that is not answered waits, in order, for the next."""
-
-    def __init__(self, http: httpx.AsyncClient, name: str) -> None:
-        super().__init__(http, name, ("echo",))
-        self.waiting: list[tuple[str, dict[str, Any]]] = []
-
-    async def say(self, task: str, **said: Any) -> None:
-        """Send an update, after those that wait."""
-        self.waiting.append((task, said))
-        await self.flush()
-
-    async def flush(self) -> None:
-        """Send what waits, until one is not answered; any answer is the last word."""
-        while self.waiting:
-            task, said = self.waiting[0]
-            try:
-                await self.update(task, **said)
-            except httpx.TransportError:
-                return
-            del self.waiting[0]
-
-    async def run(self) -> bool:
-        """One turn of its loop; whether there was a task."""
-        answer = await self.task()
-        if answer.status_code == 423:
-            await self.changed(answer.json()["status_requested"])
-        if answer.status_code != 200:
-            return False
-        uuid = answer.json()["uuid"]
-        await self.say(uuid, taskStatus="active", activity="Started")
-        if (await self.may_run(uuid)).json()["mayKeepRunning"]:
-            await self.say(uuid, taskStatus="completed", activity="Completed", log="done\n")
-        return True
 
 
 @asynccontextmanager
