@@ -1,8 +1,4 @@
-"""Flamenco workers as operators' programs see them (Flamenco 3 API, tag worker-mgt).
-
-Theirs asks nobody who he is. Here it takes an API token of the farm, as a bearer: a viewer's to look, an operator's to
-change something; an open farm asks for none.
-"""
+"""Flamenco workers as operators' programs see them (Flamenco 3 API, tag worker-mgt)."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,26 +6,20 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from coordinator.api.farm import Farm
-from coordinator.domain.access import allows
-from coordinator.domain.outcome import Refused
 from coordinator.domain.sleep import DAYS
 from coordinator.domain.worker import PRESENT, Asked, Connection, Duty
 from coordinator.gateways.flamenco_v3 import translate
-from coordinator.gateways.flamenco_v3.answers import Operation, forbidden, schema
-from coordinator.gateways.flamenco_v3.translate import PROTOCOL, WORKER_STATUSES
+from coordinator.gateways.flamenco_v3.answers import Operation, schema
+from coordinator.gateways.flamenco_v3.office import BEARER, Office
+from coordinator.gateways.flamenco_v3.tags import TAG, shown
+from coordinator.gateways.flamenco_v3.translate import WORKER_STATUSES
 from coordinator.gateways.flamenco_v3.wire import StatusChange, WorkerSleepSchedule
 from coordinator.gateways.kit import Fault, Gate, read
 from coordinator.operations.access import RevokeToken
 from coordinator.operations.foreign import Depart
-from coordinator.operations.requests import (
-    NotFoundError,
-    RemoveWorker,
-    RequestWorkerState,
-    SetSleepSchedule,
-)
+from coordinator.operations.requests import RemoveWorker, RequestWorkerState, SetSleepSchedule
 from schemas.roles import Role
-from schemas.views import WorkerDetail, WorkerView
+from schemas.views import WorkerView
 from schemas.worker import RequestedState
 
 _TEXT: Final = {"type": "string"}
@@ -42,31 +32,42 @@ _SUMMARY: Final = schema(
 )  # fmt: skip
 _LIST: Final = schema("WorkerList", workers={"type": "array", "items": _SUMMARY})
 _SCHEDULE: Final = schema("WorkerSleepSchedule", is_active=_FLAG, days_of_week=_TEXT, start_time=_TEXT, end_time=_TEXT)
-_BEARER: Final = "api_token"
-FETCH_ALL: Final = Operation("fetchWorkers", {200: ("all of them", _LIST)}, (403, 503), secured=_BEARER)
-FETCH: Final = Operation("fetchWorker", {200: ("the worker", _SUMMARY)}, (400, 403, 404, 503), secured=_BEARER)
-DELETE: Final = Operation("deleteWorker", {204: ("gone", None)}, (400, 403, 404, 409, 503), secured=_BEARER)
+FETCH_ALL: Final = Operation("fetchWorkers", {200: ("all of them", _LIST)}, (403, 503), secured=BEARER)
+_WORKER: Final = {
+    **_SUMMARY,
+    "title": "Worker",
+    "required": [*_SUMMARY["required"], "ip_address", "platform", "supported_task_types"],
+    "properties": {
+        **_SUMMARY["properties"],
+        "ip_address": _TEXT,
+        "platform": _TEXT,
+        "supported_task_types": {"type": "array", "items": _TEXT},
+        "task": schema("WorkerTask", id=_TEXT, job_id=_TEXT, name=_TEXT, status=_TEXT),
+        "tags": {"type": "array", "items": TAG},
+    },
+}
+FETCH: Final = Operation("fetchWorker", {200: ("the worker", _WORKER)}, (400, 403, 404, 503), secured=BEARER)
+DELETE: Final = Operation("deleteWorker", {204: ("gone", None)}, (400, 403, 404, 409, 503), secured=BEARER)
 SET_STATUS: Final = Operation(
     "requestWorkerStatusChange", {204: ("asked", None)}, (400, 403, 404, 409, 412, 413, 503), StatusChange,
-    secured=_BEARER,
+    secured=BEARER,
 )  # fmt: skip
 FETCH_SCHEDULE: Final = Operation(
     "fetchWorkerSleepSchedule", {200: ("when it sleeps", _SCHEDULE), 204: ("by no schedule", None)},
-    (400, 403, 404, 503), secured=_BEARER,
+    (400, 403, 404, 503), secured=BEARER,
 )  # fmt: skip
 SET_SCHEDULE: Final = Operation(
     "setWorkerSleepSchedule", {204: ("set", None)}, (400, 403, 404, 409, 413, 503), WorkerSleepSchedule,
-    secured=_BEARER,
+    secured=BEARER,
 )  # fmt: skip
-_PAGE: Final = 500
 
 
 class Management:
     """Their routes."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, office: Office) -> None:
         self._gate = gate
-        self._farm: Farm = gate.farm
+        self._office = office
 
     def add(self, router: APIRouter) -> None:
         """Add them."""
@@ -79,24 +80,19 @@ class Management:
 
     async def fetch_all(self, request: Request) -> Response:
         """All Flamenco workers of the farm."""
-        await self._caller(request, Role.VIEWER)
-        found: list[WorkerView] = []
-        after: str | None = ""
-        while after is not None:
-            page = await self._farm.views.workers(after=after, limit=_PAGE)
-            found += [worker for worker in page.items if worker.protocol == PROTOCOL]
-            after = str(page.next) if page.next is not None else None
+        await self._office.caller(request, Role.VIEWER)
+        found = await self._office.workers()
         return JSONResponse({"workers": [_summary(worker) for worker in found]})
 
     async def fetch(self, request: Request, worker_id: str) -> Response:
         """One worker, with what it runs."""
-        await self._caller(request, Role.VIEWER)
-        worker = await self._worker(worker_id)
+        await self._office.caller(request, Role.VIEWER)
+        worker = await self._office.worker(worker_id)
         more: dict[str, Any] = {
             "ip_address": str(worker.platform.get("address", "")),
             "platform": str(worker.platform.get("os", "")),
             "supported_task_types": worker.kinds,
-            "tags": [],
+            "tags": [shown(label) for label in worker.labels],
         }
         if worker.held:
             held = worker.held[0]
@@ -110,8 +106,8 @@ class Management:
 
     async def delete(self, request: Request, worker_id: str) -> Response:
         """Forget a worker, and its credential. What it runs is run elsewhere."""
-        actor = await self._caller(request, Role.OPERATOR)
-        worker = await self._worker(worker_id)
+        actor = await self._office.caller(request, Role.OPERATOR)
+        worker = await self._office.worker(worker_id)
         if Connection(worker.connection) in PRESENT:
             await self._gate.ask(Depart(worker.id, reason=f"removed by {actor}"))
         await self._gate.ask(RemoveWorker(worker.id, actor))
@@ -122,8 +118,8 @@ class Management:
 
     async def set_status(self, request: Request, worker_id: str) -> Response:
         """Ask the worker to be something else, at once or when its task is done."""
-        actor = await self._caller(request, Role.OPERATOR)
-        worker = await self._worker(worker_id)
+        actor = await self._office.caller(request, Role.OPERATOR)
+        worker = await self._office.worker(worker_id)
         wish = await read(request, StatusChange)
         asked = translate.ASKED.get(wish.status)
         if asked is None:
@@ -135,8 +131,8 @@ class Management:
 
     async def schedule(self, request: Request, worker_id: str) -> Response:
         """When the worker sleeps."""
-        await self._caller(request, Role.VIEWER)
-        schedule = (await self._worker(worker_id)).sleep.schedule
+        await self._office.caller(request, Role.VIEWER)
+        schedule = (await self._office.worker(worker_id)).sleep.schedule
         if schedule is None or not schedule.asleep:
             return Response(status_code=204)
         first = schedule.asleep[0]
@@ -145,32 +141,12 @@ class Management:
 
     async def set_schedule(self, request: Request, worker_id: str) -> Response:
         """Let the worker sleep by this schedule, from now on; an end before the start is on the next day."""
-        actor = await self._caller(request, Role.OPERATOR)
-        worker = await self._worker(worker_id)
+        actor = await self._office.caller(request, Role.OPERATOR)
+        worker = await self._office.worker(worker_id)
         wish = await read(request, WorkerSleepSchedule)
         zone = worker.sleep.schedule.zone if worker.sleep.schedule is not None else "UTC"
         await self._gate.ask(SetSleepSchedule(worker.id, _schedule(wish, zone), actor))
         return Response(status_code=204)
-
-    async def _caller(self, request: Request, needed: Role) -> str:
-        """Who calls, if he may."""
-        caller = await self._farm.door.caller(request.headers.get("authorization", ""))
-        if isinstance(caller, Refused):
-            raise forbidden(caller.reason)
-        if not allows(caller.role, needed):
-            raise forbidden(f"it takes a token of the role {needed}")
-        return caller.name or f"http@{request.client.host if request.client else ''}"
-
-    async def _worker(self, uuid: str) -> WorkerDetail:
-        if not translate.is_uuid(uuid):
-            raise Fault(400, "worker_id is not a UUID")
-        token, _ = await self._gate.shelf.find(uuid.lower())
-        try:
-            if token is not None and token.gateway == PROTOCOL and token.revoked_at is None:
-                return await self._farm.views.worker(token.subject or "")
-        except NotFoundError:
-            pass
-        raise Fault(404, "there is no such worker")
 
 
 def _summary(worker: WorkerView) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from coordinator.gateways.flamenco_v3.answers import Operation, schema
 from coordinator.gateways.flamenco_v3.door import Door
 from coordinator.gateways.flamenco_v3.lives import Lives
 from coordinator.gateways.flamenco_v3.management import Management
+from coordinator.gateways.flamenco_v3.office import Office
 from coordinator.gateways.flamenco_v3.pictures import Pictures
+from coordinator.gateways.flamenco_v3.tags import Tags
 from coordinator.gateways.flamenco_v3.tasks import Tasks
 from coordinator.gateways.kit import Gate, Gateway
 from coordinator.operations.access import Credential, Enrolment
@@ -62,7 +64,9 @@ def router(gate: Gate) -> APIRouter:
     Pictures(gate, door).add(for_workers)
     made.include_router(for_workers)
     for_operators = APIRouter(prefix="/worker-mgt", tags=["worker-mgt"])
-    Management(gate).add(for_operators)
+    office = Office(gate)
+    Management(gate, office).add(for_operators)
+    Tags(gate, office).add(for_operators)
     made.include_router(for_operators)
     return made
 

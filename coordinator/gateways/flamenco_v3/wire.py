@@ -85,3 +85,15 @@ class WorkerSleepSchedule(Lenient):
     days_of_week: Annotated[str, Field(max_length=100)]
     start_time: Clock
     end_time: Clock
+
+
+class WorkerTag(Lenient):
+    """A tag for workers. Its description is not kept."""
+
+    name: Annotated[str, Field(max_length=512)]
+
+
+class WorkerTagChange(Lenient):
+    """The tags that a worker is to have."""
+
+    tag_ids: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=32)]

@@ -94,6 +94,48 @@ async def test_a_night_is_one_range_of_sleep(studio: Studio) -> None:
     assert (await studio.http.get(f"{WORKERS}/{worker.uuid}/sleep-schedule")).status_code == 204
 
 
+async def test_a_tag_is_a_label_that_tasks_may_ask_for(studio: Studio) -> None:
+    """Flamenco 3 API: setWorkerTags, fetchWorkerTags, createWorkerTag; fetch-, update-, deleteWorkerTag.
+
+    Flamenco 3 Manager, scheduler: a job with a tag is for workers that have it; one without is for all.
+    """
+    tagged, plain = await studio.awake(), await studio.awake()
+    name = f"gpu-{tagged.uuid[:8]}"
+    tags, one = "/api/v3/worker-mgt/tags", "/api/v3/worker-mgt/tag"
+    made = (await studio.http.post(tags, json={"name": name, "description": "for large scenes"})).json()
+    assert made["name"] == name
+    assert await post(studio, tagged, "settags", tag_ids=[made["id"]]) == (204, None)
+    assert made in (await studio.http.get(tags)).json()["tags"]
+    assert (await studio.http.get(f"{one}/{made['id']}")).json() == made
+    assert (await studio.http.get(f"{WORKERS}/{tagged.uuid}")).json()["tags"] == [made]
+    await studio.submit({"name": "large", "labels": [name]})
+    assert (await plain.task()).status_code == 204
+    assert (await tagged.given())["name"] == "large"
+    await studio.submit({"name": "any"})
+    assert (await plain.given())["name"] == "any"
+
+    other = f"{name}-b"
+    assert (await studio.http.put(f"{one}/{made['id']}", json={"name": other})).status_code == 204
+    assert (await studio.row(tagged))["labels"] == [other]
+    (renamed,) = (await studio.http.get(f"{WORKERS}/{tagged.uuid}")).json()["tags"]
+    assert (await studio.http.delete(f"{one}/{renamed['id']}")).status_code == 204
+    assert (await studio.row(tagged))["labels"] == []
+    async with studio.client() as client:
+        await client.label_worker((await studio.row(plain))["id"], ["x" * 40])
+    (long,) = (await studio.http.get(f"{WORKERS}/{plain.uuid}")).json()["tags"]
+    assert await post(studio, tagged, "settags", tag_ids=[long["id"], made["id"]]) == (204, None)
+    assert (await studio.row(tagged))["labels"] == [name, "x" * 40]
+
+    for wrong in ({"name": "two words"}, {"name": "x" * 21}, {}):
+        assert (await studio.http.post(tags, json=wrong)).status_code == 400
+        assert (await studio.http.put(f"{one}/{made['id']}", json=wrong)).status_code == 400
+    assert (await post(studio, tagged, "settags", tag_ids=["x"]))[0] == 400
+    assert (await post(studio, tagged, "settags", tag_ids=[tagged.uuid]))[0] == 404
+    for uuid, status in (("x", 400), (tagged.uuid, 404)):
+        for method in ("GET", "DELETE"):
+            assert (await studio.http.request(method, f"{one}/{uuid}")).status_code == status
+
+
 async def test_it_takes_a_token_of_the_right_role(studio: Studio) -> None:
     """Farmhand: theirs asks nobody. This farm is open until somebody shows a token: then that is what counts."""
     worker = await studio.awake()

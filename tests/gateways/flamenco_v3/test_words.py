@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from coordinator.domain.task import TaskState
 from coordinator.domain.worker import EFFECTS, Asked, Connection, Duty
+from coordinator.gateways.flamenco_v3 import tagging
 from coordinator.gateways.flamenco_v3 import translate as t
 from coordinator.gateways.flamenco_v3.variables import Variables
 from coordinator.gateways.flamenco_v3.wire import mended
@@ -52,6 +53,22 @@ def test_a_uuid_names_one_attempt(task: int, attempt: int) -> None:
 @given(st.uuids())
 def test_other_uuids_name_nothing(uuid: UUID) -> None:
     assert t.ref_of(str(uuid)) is None
+
+
+@given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,19}", fullmatch=True), st.uuids())
+def test_a_tags_uuid_spells_its_label(label: str, other: UUID) -> None:
+    uuid = tagging.uuid_of(label)
+    assert UUID(uuid).version == 8
+    assert tagging.wrong_with(label) is not None or tagging.spelled(uuid) == tagging.spelled(uuid.upper()) == label
+    found = tagging.spelled(str(other))
+    assert found is None or tagging.uuid_of(found) == str(other)
+
+
+def test_what_is_no_label_is_no_tag() -> None:
+    for name in ("", "-gpu", "big gpu", "x" * 21, "worker:a", "é"):
+        assert tagging.wrong_with(name), name
+    long = tagging.uuid_of("x" * 21)
+    assert (UUID(long).version, tagging.spelled(long)) == (5, None)
 
 
 @given(st.text(alphabet=st.characters(codec=None, exclude_categories=())))
