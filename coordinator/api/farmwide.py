@@ -102,6 +102,7 @@ async def readyz(farm: FarmHere) -> Response:
 @probes.get("/metrics")
 async def metrics(farm: FarmHere) -> Response:
     """Metrics for Prometheus. Without the database, those of this process only."""
+    farm.health()  # which takes over what the ways to the broker have counted
     try:
         numbers = await farm.views.numbers()
     except UnavailableError as error:

@@ -57,7 +57,7 @@ class Proxy:
         self._flowing = {way: asyncio.Event() for way in Way}
         self._cut_after: tuple[Way, int] | None = None
         self._cut_at: tuple[bytes, bool] | None = None
-        self._watched: tuple[bytes, asyncio.Event] | None = None
+        self._watched: tuple[bytes, asyncio.Event, Way | None] | None = None
         #: What `through` has answered last.
         self.url = ""
         self.latency_s = 0.0
@@ -143,10 +143,10 @@ class Proxy:
         """
         self._cut_at = (words, delivered)
 
-    async def said(self, words: bytes) -> None:
-        """Return as soon as a client has said *words*, which are passed on."""
+    async def said(self, words: bytes, *, hold: Way | None = None) -> None:
+        """Return as soon as a client has said *words*, which are passed on; from then on that way is held."""
         heard = asyncio.Event()
-        self._watched = (words, heard)
+        self._watched = (words, heard, hold)
         await heard.wait()
 
     # --- how it works --------------------------------------------------------------------------------------
@@ -203,7 +203,11 @@ class Proxy:
             await self._cut_here(pair, data, delivered=self._cut_at[1])
             return False
         if self._watched is not None and way is Way.UP and self._watched[0] in data:
-            self._watched[1].set()
+            _, heard, hold = self._watched
+            self._watched = None
+            if hold is not None:
+                self.hold(hold)
+            heard.set()
         allowed = len(data)
         if self._cut_after is not None and self._cut_after[0] is way:
             allowed = min(allowed, self._cut_after[1] - pair.passed[way])

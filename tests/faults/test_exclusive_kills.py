@@ -1,4 +1,6 @@
-"""SIGKILL of a coordinator and of an agent while an exclusive task runs, with a real farm's leases: no overlap."""
+"""A coordinator and an agent killed, an agent cut off, while an exclusive task runs, with a real
+farm's leases: no overlap.
+"""
 
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from coordinator.local.farm import LocalFarm
 from coordinator.local.plan import Plan
+from coordinator.proof.proxy import Proxy
 from coordinator.storage.invariants import violations
 from schemas.job import JobSpec
 from tests.faults.test_kills import three_seconds, until
@@ -24,10 +27,10 @@ def exclusive(book: Path, enough: Path) -> JobSpec:
     return JobSpec.model_validate({"name": "exclusive", "tasks": [task]})
 
 
-async def holder(farm: LocalFarm) -> str:
+async def holder(farm: LocalFarm, attempt: int = 1) -> str:
     connection = await asyncpg.connect(farm.services.database_url)
     try:
-        return str(await connection.fetchval("SELECT worker_id FROM attempts WHERE state = 'running'"))
+        return str(await connection.fetchval("SELECT worker_id FROM attempts WHERE attempt = $1", attempt))
     finally:
         await connection.close()
 
@@ -52,3 +55,33 @@ async def test_a_coordinator_and_then_the_agent_are_killed(tmp_path: Path) -> No
         assert len(ticks.runs(book)) == 2
         assert ticks.overlaps(book) == []
         assert await violations(farm.services.database_url) == []
+
+
+async def test_an_agents_connection_closes_and_it_cannot_come_back_without_a_grace(tmp_path: Path) -> None:
+    book, enough = tmp_path / "book", tmp_path / "enough"
+    names = ("agent-1", "agent-2")
+    async with Proxy() as one, Proxy() as other:
+        hops = dict(zip(names, (one, other), strict=True))
+
+        def through(name: str, url: str) -> str:
+            return hops[name].through(url) if name in hops else url
+
+        settings = {"FARMHAND_RECONNECT_GRACE_S": "0"}
+        async with LocalFarm(Plan(agents=2, settings=settings, through=through, apart=True)) as farm:
+            await until(farm, "SELECT bool_and(hears_broker) FROM coordinators")
+            async with farm.client() as client:
+                await client.submit(exclusive(book, enough))
+            await until(farm, RUNS.format(1))
+            cut_off = await holder(farm)
+            hops[cut_off].unplug()
+            await until(farm, f"SELECT connection = 'lost' FROM workers WHERE id = '{cut_off}'")
+            # Lost at once, by the broker's word; given away only when its lease is over.
+            await until(farm, "SELECT bool_and(state = 'scheduled') FROM tasks")
+            await until(farm, RUNS.format(2), within_s=120)
+            await hops[cut_off].plug()
+            enough.touch()
+            await until(farm, "SELECT state = 'completed' FROM jobs")
+            assert await holder(farm, 2) != cut_off
+            assert len(ticks.runs(book)) == 2
+            assert ticks.overlaps(book) == []
+            assert await violations(farm.services.database_url) == []
