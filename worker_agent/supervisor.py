@@ -8,10 +8,12 @@ socket FD the agent says until when the program may run, as two times on the clo
 closes, the agent is dead, nobody could report a result any more, and the program is ended at once.
 
 Promises: it ends only when no descendant of the program is left, and then as the program did; `!` is written to FD when
-the time was over; should the supervisor itself be killed, the kernel kills the program.
+the time was over; should the supervisor itself be killed, the kernel kills the program. Should it be stopped together
+with the program, the kernel kills it at the end of the lease, and so the program, before either can go on.
 """
 
 import ctypes
+import math
 import os
 import select
 import signal
@@ -36,14 +38,21 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 _IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30}
 _IDLE: Final = 3 << 13
 _TFD_NONBLOCK_CLOEXEC: Final = os.O_NONBLOCK | os.O_CLOEXEC
-_TFD_TIMER_ABSTIME: Final = 1
+_TIMER_ABSTIME: Final = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
+#: Before glibc 2.34 timers were in a library of their own.
+_timers = _libc if hasattr(_libc, "timer_create") else ctypes.CDLL("librt.so.1", use_errno=True)
 
 
 def now() -> float:
     """Seconds on the clock that counts sleep too."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _parts(at_s: float) -> tuple[int, int]:
+    """Whole seconds and the nanoseconds beyond them."""
+    return divmod(int(at_s * 1e9), 10**9)
 
 
 class Timer:
@@ -56,9 +65,24 @@ class Timer:
 
     def set(self, at_s: float) -> None:
         """Fire at *at_s*."""
-        nanoseconds = max(1, int(at_s * 1e9))
-        value = (ctypes.c_long * 4)(0, 0, nanoseconds // 10**9, nanoseconds % 10**9)
-        _libc.timerfd_settime(self.fd, _TFD_TIMER_ABSTIME, ctypes.byref(value), None)
+        value = (ctypes.c_long * 4)(0, 0, *_parts(max(at_s, 1e-9)))
+        _libc.timerfd_settime(self.fd, _TIMER_ABSTIME, ctypes.byref(value), None)
+
+
+class Switch:
+    """A dead man's switch: the kernel kills us at a time of that clock, stopped or not."""
+
+    def __init__(self) -> None:
+        # struct sigevent: a value, the signal, how it is told (0: as a signal), and room.
+        event = ctypes.create_string_buffer(struct.pack("<qii", 0, signal.SIGKILL, 0), 64)
+        self._id = ctypes.c_void_p()
+        if _timers.timer_create(time.CLOCK_BOOTTIME, event, ctypes.byref(self._id)) != 0:
+            raise OSError(ctypes.get_errno(), "timer_create")
+
+    def set(self, at_s: float) -> None:
+        """Be killed at *at_s*; 0: not at all."""
+        value = (ctypes.c_long * 4)(0, 0, *_parts(at_s))
+        _timers.timer_settime(self._id, _TIMER_ABSTIME, ctypes.byref(value), None)
 
 
 class Supervisor:
@@ -67,11 +91,13 @@ class Supervisor:
     def __init__(self, control: int) -> None:
         self.control = control
         self.terminate_at = self.kill_at = 0.0
+        self.over_at = math.inf
         self.child = 0
         self.status: int | None = None
         self.ending = self.terminated = self.killed = False
         self._rest = b""
         self._timer = Timer()
+        self._switch = Switch()
         self._wakeup, wakeup = os.pipe2(_TFD_NONBLOCK_CLOEXEC)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -100,10 +126,13 @@ class Supervisor:
         while len(self._rest) >= FRAME.size:
             terminate_at, kill_at = FRAME.unpack(self._rest[: FRAME.size])
             self._rest = self._rest[FRAME.size :]
+            # The lease ends as long after SIGKILL as that comes after SIGTERM.
+            over_at = 2 * kill_at - terminate_at
             if self.ending:  # which cannot be taken back, only hurried
                 terminate_at, kill_at = min(self.terminate_at, terminate_at), min(self.kill_at, kill_at)
             self.terminate_at, self.kill_at = terminate_at, kill_at
             self.ending = self.ending or now() >= terminate_at
+            self.over_at = min(self.over_at, over_at) if self.ending else over_at
         return bool(data)
 
     # --- the program -----------------------------------------------------------------------------------------
@@ -135,8 +164,11 @@ class Supervisor:
             if self.status is None and not self.killed:
                 self._say_over()
             self.killed = True
+            # What SIGKILL does not end at once is waited for, however long.
+            self._switch.set(0)
             kill_all(self.child)
             return at + AGAIN_S
+        self._switch.set(self.over_at)
         if self.ending or at >= self.terminate_at:
             self.ending = True
             if not self.terminated:
@@ -160,6 +192,7 @@ class Supervisor:
         if now() >= self.terminate_at:
             self._say_over()
             return 0
+        self._switch.set(self.over_at)
         self.start(place, argv)
         poll = select.poll()
         for fd in (self.control, self._timer.fd, self._wakeup):

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.processes import is_gone
+from tests.support.processes import is_gone, wait_gone
 from worker_agent import supervisor
 from worker_agent.leases import boottime
 
@@ -168,6 +168,16 @@ def test_when_the_supervisor_is_killed_the_kernel_kills_the_program(start: Start
     program = one.pid()
     one.process.kill()
     assert program.wait(20) in (None, -signal.SIGKILL)
+
+
+def test_what_is_stopped_together_with_its_supervisor_is_killed_at_the_end_of_the_lease(start: Start) -> None:
+    # A stopped process can neither act nor go on: only the kernel ends these two.
+    run = start(STUBBORN, 1.0, 1.2)
+    program = run.pid()
+    program.suspend()
+    run.process.send_signal(signal.SIGSTOP)
+    assert run.code() == -signal.SIGKILL
+    wait_gone([program])
 
 
 def test_a_program_that_cannot_be_started_says_why(capfd: pytest.CaptureFixture[str]) -> None:
