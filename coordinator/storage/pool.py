@@ -66,6 +66,7 @@ async def open_pool(database_url: str, *, most: int = 10, command_timeout_s: flo
     """A pool of at most *most* connections; raises `StoreUnavailableError` when the first cannot be had."""
     # It tells each failed try with a traceback; whoever uses the pool says once, in a line, that the database is away.
     logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").addFilter(_is_news)
     try:
         return await asyncpg.create_pool(
             database_url,
@@ -80,6 +81,12 @@ async def open_pool(database_url: str, *, most: int = 10, command_timeout_s: flo
         )
     except Exception as error:
         raise translate(error) from error
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not: a future inside of asyncpg, of a call that was cancelled before its connection broke."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, TROUBLE) and record.getMessage().startswith("Future exception was never retrieved"))
 
 
 async def _leave_as_it_is(_: asyncpg.Connection) -> None:
@@ -102,6 +109,10 @@ async def lent(pool: asyncpg.Pool, *, timeout_s: float = ACQUIRE_TIMEOUT_S) -> A
             # At once: neither a rollback nor a goodbye would be answered.
             connection.terminate()
             raise
+        finally:
+            # Its end did not come through: it is thrown away, and the server ends the transaction.
+            if connection.is_in_transaction():
+                connection.terminate()
 
 
 @asynccontextmanager

@@ -56,6 +56,17 @@ async def test_after_one_silent_transaction_the_next_one_is_new(hop: Proxy, pool
         pass
 
 
+async def test_a_connection_whose_transaction_did_not_end_is_not_lent_again(
+    pool: asyncpg.Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with lent(pool) as connection:
+        pid = await connection.fetchval("SELECT pg_backend_pid()")
+        await connection.execute("BEGIN")
+    borrowed = [await pool.acquire() for _ in range(CONNECTIONS)]
+    assert pid not in [await one.fetchval("SELECT pg_backend_pid()") for one in borrowed]
+    assert "active transaction" not in caplog.text
+
+
 async def test_what_people_read_comes_back_too(hop: Proxy, pool: asyncpg.Pool) -> None:
     views = Views(pool)
     hop.half_open(Way.UP)
