@@ -102,17 +102,18 @@ async def lent(pool: asyncpg.Pool, *, timeout_s: float = ACQUIRE_TIMEOUT_S) -> A
     is cut off, without a word, and so are most likely the other connections: to try them one by one would take minutes.
     """
     async with pool.acquire(timeout=timeout_s) as connection:
+        silent = False
         try:
             yield connection
         except TimeoutError:
-            await pool.expire_connections()
-            # At once: neither a rollback nor a goodbye would be answered.
-            connection.terminate()
+            silent = True
             raise
         finally:
-            # Its end did not come through: it is thrown away, and the server ends the transaction.
-            if connection.is_in_transaction():
+            # At once, where nothing would be answered, or where the end of a transaction did not come through.
+            if silent or connection.is_in_transaction():
                 connection.terminate()
+            if silent:
+                await pool.expire_connections()
 
 
 @asynccontextmanager
