@@ -74,12 +74,11 @@ class Lab:
         """An id that only this test uses."""
         return f"{name}-{self.mark}:0"
 
-    async def submit(self, *names: str, queue: str | None = None, **job: Any) -> int:
+    async def submit(self, *names: str, queue: str | None = None, script: str = "print('hello')", **job: Any) -> int:
         """A job of tasks for ClearML's agents, in this test's queue."""
-        script = {"script": "print('hello')"}
         tasks = [
             {"name": name, "kind": "clearml", "queue": queue or self.queue, "retries": 1,
-             "commands": [{"name": "clearml", "parameters": script}]}
+             "commands": [{"name": "clearml", "parameters": {"script": script}}]}
             for name in names
         ]  # fmt: skip
         return (await self.farm.submit(*tasks, accept_unknown_kinds=True, **job)).job
