@@ -149,10 +149,16 @@ class WireWorker:
             )
 
         command = await self.hear(fits)
-        verdict: Verdict = next(
-            one.verdict for one in command.verdicts if (one.task, one.attempt) == (attempt.task, attempt.attempt)
-        )
-        return verdict
+        found: list[Verdict] = []
+        rest = []
+        for one in command.verdicts:
+            if (one.task, one.attempt) == (attempt.task, attempt.attempt):
+                found.append(one.verdict)
+            else:
+                rest.append(one)
+        if rest:
+            self.commands.insert(0, command.model_copy(update={"verdicts": rest}))
+        return found[0]
 
 
 def an_envelope(**fields: Any) -> bytes:
