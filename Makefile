@@ -57,6 +57,7 @@ bench: ready ## Measure, beside the best tool of its kind
 	@$(BIN)/python -m coordinator.proof.bench
 	@$(BIN)/python -m coordinator.proof.limited
 	@$(BIN)/python -m coordinator.proof.deaths
+	@$(BIN)/python -m coordinator.proof.celery_followed
 	@$(BIN)/python -m coordinator.proof.calls
 
 beside: ready ## Measure this checkout beside another one: make beside OTHER=../before

@@ -58,6 +58,7 @@ from coordinator.storage.statistics import Statistics
 from coordinator.storage.store import PostgresStore
 from coordinator.storage.tokens import Tokens
 from coordinator.storage.views import Views
+from coordinator.storage.watched import PostgresWatched
 from coordinator.telemetry import Telemetry, configure_logging
 from coordinator.transport import Broker, BrokerRefusedError, GuestBroker, TopologyError, UndeliveredError
 from schemas import topology
@@ -70,6 +71,7 @@ SOFTWARE: Final = f"farmhand {version('farmhand')}"
 #: Settings that gateways read.
 _FOR_GATEWAYS: Final = {
     "amqp_url",
+    "celery_keep_days",
     "celery_prefix",
     "celery_urls",
     "clearml_timeout_s",
@@ -211,6 +213,7 @@ class Coordinator:
             PostgresHoldings(reading),
             web.state.farm,
             ear,
+            PostgresWatched(reading),
             settings.model_dump(include=_FOR_GATEWAYS),
             partial(GuestBroker, coordinator=self.name),
             self.telemetry.registry,

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
             pattern=r"^[A-Za-z0-9_.-]{1,40}$", description="what our queues at Celery's brokers begin with: one a farm"
         ),
     ] = "farmhand"
+    celery_keep_days: Annotated[
+        int, Field(ge=1, description="how long what was heard of Celery's own tasks is kept, in days")
+    ] = 7
     flamenco_v1_network: Annotated[
         str,
         AfterValidator(_networks),

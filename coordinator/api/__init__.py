@@ -20,6 +20,7 @@ from coordinator.api import (
     statistics,
     tasks,
     templates,
+    watched,
     workers,
 )
 from coordinator.api.blobs import Blobs
@@ -88,7 +89,7 @@ def _routes() -> Sequence[BaseRoute]:
     v1 = APIRouter(prefix="/api/v1", dependencies=[Depends(authorize)])
     for module in (
         *(access, jobs, changes, outputs, tasks, workers, templates),
-        *(schedules, parked, rules, farmwide, statistics),
+        *(schedules, parked, rules, farmwide, statistics, watched),
     ):
         v1.include_router(module.router)
     v1.include_router(workers.farmwide)

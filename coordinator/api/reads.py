@@ -35,6 +35,7 @@ from schemas.views import (
     TaskWhy,
     TemplateDetail,
     TemplateView,
+    WatchedTaskView,
     WorkerDetail,
     WorkerView,
 )
@@ -89,6 +90,15 @@ class Reads(StandingReads, Protocol):
     async def parked(
         self, *, state: str | None = "parked", reason: str | None = None, before: int | None = None, limit: int = 100
     ) -> Page[ParkedView]: ...
+    async def watched(
+        self,
+        *,
+        worker: str | None = None,
+        name: str | None = None,
+        state: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> Page[WatchedTaskView]: ...
     async def parked_one(self, parked: int) -> ParkedDetail: ...
     async def ping(self) -> None: ...
     async def freezes(self) -> list[FreezeView]: ...

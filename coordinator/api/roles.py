@@ -82,6 +82,7 @@ NEEDS: Final[Mapping[tuple[str, str], Role]] = {
     ("POST", "/schedules/{name}/resume"): _S,
     ("POST", "/schedules/{name}/run"): _S,
     ("DELETE", "/schedules/{name}"): _O,
+    ("GET", "/watched"): _V,
     # parked messages
     ("GET", "/parked"): _V,
     ("GET", "/parked/{parked}"): _V,

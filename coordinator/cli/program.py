@@ -27,6 +27,7 @@ from coordinator.cli import (
     tasks,
     telling,
     templates,
+    watched,
     why,
     workers,
 )
@@ -59,7 +60,8 @@ _EXTRAS: Final = {
 #: The order in which help lists the commands: what people do first comes first.
 _ORDER: Final = (
     "demo", "up", "submit", "jobs", "tasks", "why", "logs", "story", "workers", "queues", "limits", "capacity", "stats",
-    "freezes", "templates", "schedules", "parked", "access", "doctor", "coordinator", "agent", "migrate", "config",
+    "freezes", "templates", "schedules", "parked", "watched", "access", "doctor", "coordinator", "agent", "migrate",
+    "config",
 )  # fmt: skip
 
 
@@ -91,6 +93,7 @@ def build() -> TyperGroup:
         schedules,
         telling,
         parked,
+        watched,
         stats,
         access,
         services,

@@ -157,6 +157,7 @@ class AsyncFarmhandClient:
     freezes = _async(rule_calls.freezes)
     thaw_zone = _async(rule_calls.thaw_zone)
     parked = _async(farm_calls.parked)
+    watched = _async(farm_calls.watched)
     parked_one = _async(farm_calls.parked_one)
     replay_parked = _async(farm_calls.replay_parked)
     drop_parked = _async(farm_calls.drop_parked)

@@ -156,6 +156,7 @@ class FarmhandClient:
     freezes = _sync(rule_calls.freezes)
     thaw_zone = _sync(rule_calls.thaw_zone)
     parked = _sync(farm_calls.parked)
+    watched = _sync(farm_calls.watched)
     parked_one = _sync(farm_calls.parked_one)
     replay_parked = _sync(farm_calls.replay_parked)
     drop_parked = _sync(farm_calls.drop_parked)

@@ -40,7 +40,7 @@ PROTOCOLS: Final[Mapping[str, Protocol]] = {
     "flamenco_v3": Protocol("Flamenco 3", Work.PULLED, frozenset(Asked)),
     "clearml": Protocol("ClearML", Work.PULLED, WITHHELD),
     "stencila": Protocol("Stencila Hub", Work.NONE, frozenset()),
-    "celery": Protocol("Celery", Work.NONE, frozenset()),
+    "celery": Protocol("Celery", Work.PUSHED, WITHHELD | {Asked.ASLEEP}),
     "openwork": Protocol("OpenWork", Work.NONE, frozenset({Asked.OFFLINE})),
 }
 #: Of a gateway that this release does not know: it is watched.

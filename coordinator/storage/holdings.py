@@ -41,6 +41,20 @@ class Holder:
 
 
 @dataclass(frozen=True)
+class Hold:
+    """An attempt that has not ended: what `gateways.kit.holdings.Hold` asks for."""
+
+    worker: str
+    foreign_id: str
+    connection: Connection
+    platform: Mapping[str, Any]
+    task: int
+    attempt: int
+    state: AttemptState
+    sends: int
+
+
+@dataclass(frozen=True)
 class Found:
     """A task and somebody's attempt of it: what `gateways.kit.holdings.Found` asks for."""
 
@@ -118,6 +132,22 @@ class PostgresHoldings(Reader):
                 else None,
             )
             for row in rows
+        ]
+
+    async def holds(self, protocol: str, worker: str | None = None) -> Sequence[Hold]:
+        """All that the workers of *protocol*, or this one of them, hold."""
+        return [
+            Hold(
+                worker=row["id"],
+                foreign_id=row["foreign_id"],
+                connection=Connection(row["connection"]),
+                platform=row["platform"],
+                task=row["task_id"],
+                attempt=row["attempt"],
+                state=AttemptState(row["state"]),
+                sends=row["sends"],
+            )
+            for row in await self._fetch("holds", protocol, worker)
         ]
 
     async def found(self, task: int | str, protocol: str, host: str) -> Found | None:

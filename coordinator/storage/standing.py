@@ -1,4 +1,4 @@
-"""What is read of templates and schedules."""
+"""What is read of templates and schedules, and of others' tasks."""
 
 from itertools import islice
 from typing import Any, Final
@@ -9,6 +9,7 @@ from coordinator.domain.schedule import following
 from coordinator.operations.requests import NotFoundError
 from coordinator.storage import queries, shown
 from coordinator.storage.reading import Reader
+from schemas.base import MAX_INT
 from schemas.views import (
     JobDetail,
     Page,
@@ -18,9 +19,11 @@ from schemas.views import (
     TemplateDetail,
     TemplateView,
     VersionView,
+    WatchedTaskView,
 )
 
 _STANDING: Final = queries.load("recurring")
+_WATCHED: Final = queries.load("watched")
 _UPCOMING: Final = 3
 
 
@@ -35,6 +38,22 @@ class Standing(Reader):
         row = dict(rows[0])
         summary = row.pop("summary")
         return JobDetail(**{**summary, **row, "waiting": []})
+
+    async def watched(
+        self,
+        *,
+        worker: str | None = None,
+        name: str | None = None,
+        state: str | None = None,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> Page[WatchedTaskView]:
+        """Tasks that workers behind gateways have from elsewhere, the newest first; *before* is the cursor."""
+        rows = await self._fetch_sql(_WATCHED["watched"], before or MAX_INT, worker, name, state, limit + 1)
+        return Page(
+            items=[WatchedTaskView(**row) for row in rows[:limit]],
+            next=rows[limit - 1]["number"] if len(rows) > limit else None,
+        )
 
     async def templates(self, *, after: str = "", limit: int = 100) -> Page[TemplateView]:
         """The newest version of each template, by name."""

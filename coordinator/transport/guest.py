@@ -1,14 +1,22 @@
-"""A line to somebody else's broker, for gateways whose protocol is AMQP: we consume, and own our queues there alone."""
+"""A line to somebody else's broker, for gateways whose protocol is AMQP: we consume, publish, and own nothing there but
+our queues.
+
+Two connections, as on the farm's own broker: one that is blocked by an alarm must not keep acknowledgements back.
+Nothing is promised for what is published but an answer: it has arrived, or that is not known.
+"""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from aio_pika.abc import AbstractConnection
+from aiormq import spec
 from aiormq.abc import AbstractChannel
+from aiormq.exceptions import ChannelNotFoundEntity
 
-from coordinator.operations.ports import Delivery, Sink, Source
+from coordinator.operations.ports import Delivery, Post, Sink, Source
+from coordinator.operations.requests import UnavailableError
 from coordinator.transport import lenient
 from coordinator.transport.channels import ANSWER_S, close_channel, open_channel
 from coordinator.transport.connection import HEARTBEAT_S, Link, LostError, losses, quiet_client
@@ -30,9 +38,20 @@ class GuestBroker:
         self._consuming = Link(
             url, coordinator=coordinator, purpose=f"{purpose}-in", heartbeat_s=heartbeat_s, patient=True
         )
+        self._publishing = Link(
+            url, coordinator=coordinator, purpose=f"{purpose}-out", heartbeat_s=heartbeat_s, patient=True
+        )
         self._consumers: dict[str, Consumer] = {}
         #: Of each queue: how many messages waited in it when it was last declared.
         self._waiting: dict[str, int] = {}
+        self._channel: AbstractChannel | None = None
+        self._opening = asyncio.Lock()
+
+    @property
+    def connected(self) -> bool:
+        """Whether both connections are up and every queue is consumed."""
+        consuming = all(one.consuming for one in self._consumers.values())
+        return consuming and self._consuming.connected and self._publishing.connected
 
     def consume(self, source: Source, sink: Sink, prefetch: int) -> None:
         """Have what comes to *source* handed to *sink*."""
@@ -45,11 +64,12 @@ class GuestBroker:
         """Keep everything going until canceled: a refusal of the broker is logged, and it is tried again."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._consuming.run())
+                for link in (self._consuming, self._publishing):
+                    group.create_task(link.run())
                 for consumer in self._consumers.values():
                     group.create_task(consumer.run())
         finally:
-            await self._consuming.close()
+            await asyncio.gather(self._consuming.close(), self._publishing.close())
 
     async def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge *deliveries*, of whichever queue."""
@@ -62,6 +82,68 @@ class GuestBroker:
     def had_waited(self, delivery: Delivery) -> bool:
         """Whether it lay in its queue when we began to consume."""
         return delivery.tag <= self._waiting.get(delivery.queue, 0)
+
+    async def publish(self, post: Post) -> None:
+        """Hand *post* to the broker."""
+        properties = spec.Basic.Properties(
+            content_type="application/json",
+            content_encoding="utf-8",
+            headers=dict(post.headers),
+            correlation_id=post.correlation_id,
+            reply_to=post.reply_to,
+            delivery_mode=2 if post.lasting else 1,
+            priority=0,
+        )
+        channel = await self._out()
+        await self._do(
+            channel.basic_publish(
+                post.body,
+                exchange=post.exchange,
+                routing_key=post.routing_key,
+                properties=properties,
+                mandatory=post.certain,
+            )
+        )
+
+    async def purge(self, queue: str) -> None:
+        """Drop what waits in a queue."""
+        await self._do((await self._out()).queue_purge(queue))
+
+    async def depth(self, queue: str) -> tuple[int, int] | None:
+        """How many messages wait in a queue, and how many consume it."""
+        channel = await self._out()
+        try:
+            done = await self._do(channel.queue_declare(queue, passive=True))
+        except UnavailableError as error:
+            if isinstance(error.__cause__, LostError) and isinstance(error.__cause__.__cause__, ChannelNotFoundEntity):
+                return None
+            raise
+        return int(done.message_count or 0), int(done.consumer_count or 0)
+
+    async def _out(self) -> AbstractChannel:
+        """The channel on which we publish, a fresh one when the last has closed."""
+        async with self._opening:
+            if self._channel is None or self._channel.is_closed:
+                if not self._publishing.connected:
+                    raise UnavailableError("the other broker cannot be reached")
+                try:
+                    self._channel = await open_channel(await self._publishing.connection(), confirms=True)
+                except LostError as error:
+                    raise UnavailableError(f"the other broker: {error}") from error
+            return self._channel
+
+    async def _do(self, request: Awaitable[Any]) -> Any:
+        """The broker's answer; after any other the channel is not used again."""
+        channel = self._channel
+        try:
+            with losses():
+                async with asyncio.timeout(ANSWER_S):
+                    return await request
+        except LostError as error:
+            if channel is not None:
+                self._channel = None if self._channel is channel else self._channel
+                await close_channel(channel)
+            raise UnavailableError(f"the other broker: {error}") from error
 
     async def _prepare(self, source: Source, connection: AbstractConnection) -> None:
         """Declare what its owners declare, as they do, and our queue."""
@@ -79,10 +161,13 @@ class GuestBroker:
             await close_channel(channel)
 
     async def _declare(self, source: Source, channel: AbstractChannel) -> None:
-        await channel.exchange_declare(source.exchange, exchange_type=source.exchange_type, durable=True)
+        await channel.exchange_declare(
+            source.exchange, exchange_type=source.exchange_type, durable=source.durable_exchange
+        )
         declared = await channel.queue_declare(
             source.queue,
-            durable=True,
+            durable=not source.exclusive,
+            exclusive=source.exclusive,
             arguments={"x-queue-type": "classic", **source.arguments},
         )
         for key in source.keys:

@@ -17,6 +17,7 @@ from schemas.views.farm import (
     ParkedDetail,
     ParkedState,
     ParkedView,
+    WatchedTaskView,
     WorkerCount,
 )
 from schemas.views.jobs import (
@@ -160,6 +161,7 @@ __all__ = [
     "WaitingClass",
     "WaitingTasks",
     "WantedView",
+    "WatchedTaskView",
     "WeightView",
     "WeightWish",
     "WorkerCount",

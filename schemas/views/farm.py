@@ -36,6 +36,29 @@ class ParkedView(View):
     closed_by: str | None
 
 
+class WatchedTaskView(View):
+    """A task that a worker behind a gateway has from elsewhere, as far as its protocol tells of it. Times are by its
+    clock."""
+
+    number: int
+    protocol: str
+    foreign_id: str
+    name: str | None
+    worker: str | None
+    queue: str | None
+    state: str
+    args: str | None
+    keywords: str | None
+    retries: int | None
+    sent_at: datetime | None
+    received_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    run_s: float | None
+    result: str | None
+    error: str | None
+
+
 class ParkedDetail(ParkedView):
     """It with its bytes, as base64 and as text (what is not UTF-8 shown as a replacement character)."""
 

@@ -24,6 +24,7 @@ from coordinator.storage.errands import PostgresErrands
 from coordinator.storage.holdings import PostgresHoldings
 from coordinator.storage.pool import open_pool
 from coordinator.storage.tokens import Tokens
+from coordinator.storage.watched import PostgresWatched
 from schemas.job import JobSpec
 from schemas.roles import Role
 from tests.gateways.flamenco_v1.scripted import Worker
@@ -103,8 +104,8 @@ def a_gate(world: World, pool: Any) -> Gate:
     """What the routes work with; operators' programs do not call here."""
     farm: Any = SimpleNamespace(version="1", door=None, views=None, blobs=None)
     settings = {"flamenco_v1_network": "127.0.0.0/8", "flamenco_v1_kinds": "exec", "flamenco_v1_poll_s": 600.0}
-    holdings, journal = PostgresHoldings(pool), PostgresEar(pool)
-    return Gate(world.desk.ask, Tokens(pool), PostgresErrands(pool), holdings, farm, journal, settings)
+    holdings, journal, watched = PostgresHoldings(pool), PostgresEar(pool), PostgresWatched(pool)
+    return Gate(world.desk.ask, Tokens(pool), PostgresErrands(pool), holdings, farm, journal, watched, settings)
 
 
 async def told(world: World, worker: str) -> list[str]:

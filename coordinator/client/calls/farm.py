@@ -24,6 +24,7 @@ from schemas.views import (
     Series,
     TokenView,
     TokenWish,
+    WatchedTaskView,
 )
 
 
@@ -32,6 +33,19 @@ def parked(
 ) -> Call[Page[ParkedView]]:
     """Parked messages, the newest first."""
     return get("parked", Page[ParkedView], state=state, reason=reason, before=before, limit=limit)
+
+
+def watched(
+    *,
+    worker: str | None = None,
+    name: str | None = None,
+    state: str | None = None,
+    before: int | None = None,
+    limit: int = 100,
+) -> Call[Page[WatchedTaskView]]:
+    """Tasks that workers behind gateways have from elsewhere, the newest first."""
+    query = {"worker": worker, "name": name, "state": state, "before": before, "limit": limit}
+    return get("watched", Page[WatchedTaskView], **query)
 
 
 def parked_one(parked: int) -> Call[ParkedDetail]:

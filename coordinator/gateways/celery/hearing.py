@@ -1,8 +1,8 @@
 """What is heard of the workers of one broker, told to the farm: who came, lives, left.
 
-Their events come by a queue of their own, so that no flood of those of tasks keeps a death or a birth waiting. What has
-come by the time of a round is taken together, and of each worker the farm is told once; nothing is acknowledged before
-the farm has it.
+Their events and those of their tasks come by queues of their own, so that no flood of the latter keeps a death or a
+birth waiting. What has come by the time of a round is taken together, and of each worker the farm is told once; nothing
+is acknowledged before the farm has it.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from coordinator.gateways.celery.lives import Life, Told
 from coordinator.gateways.celery.metrics import Metrics
 from coordinator.gateways.celery.wire import Event, UnreadableError, decode, worker_events
 from coordinator.gateways.kit import Gate
-from coordinator.operations.foreign import Arrive, Depart, Hear
+from coordinator.operations.foreign import Arrive, Depart, Hear, Portrait
 from coordinator.operations.ports import Delivery, Guest, Source
 from coordinator.operations.requests import RefusedError, Request, UnavailableError
 
@@ -77,7 +77,10 @@ class Hearing:
             realm, hostname = translate.place_of(holder.foreign_id)
             pid, born = holder.platform.get("pid"), holder.platform.get("born")
             if realm == self._realm and isinstance(pid, int) and isinstance(born, int):
-                self.lives[hostname] = Life(holder.foreign_id, pid, born)
+                inbox = holder.platform.get("inbox")
+                self.lives[hostname] = Life(
+                    holder.foreign_id, pid, born, inbox=inbox if isinstance(inbox, str) else None
+                )
 
     async def run(self) -> None:
         """For ever, a round after the other."""
@@ -108,12 +111,12 @@ class Hearing:
         try:
             events, wrong = worker_events(decode(delivery.body, delivery.content_type))
         except UnreadableError as error:
-            self._metrics.unreadable(error.reason)
+            self._metrics.unreadable.labels(error.reason).inc()
             return []
         if wrong:
-            self._metrics.unreadable("malformed", wrong)
+            self._metrics.unreadable.labels("malformed").inc(wrong)
         for event in events:
-            self._metrics.heard(event.type, translate.WORKER_EVENTS)
+            self._metrics.heard(event.type)
         return [event for event in events if event.type in translate.WORKER_EVENTS]
 
     async def _tell(self, hostname: str, told: Told) -> None:
@@ -122,7 +125,7 @@ class Hearing:
         if event is None:
             return
         name, sign = translate.name_of(life.foreign), translate.sign_of(event)
-        portrait = translate.portrait_of(life.foreign, event, life.pid, life.born)
+        portrait = translate.portrait_of(life, event)
         request: Arrive | Hear = (
             Arrive(name, portrait, life.instance, sign)
             if told.arrived is not None
@@ -137,6 +140,28 @@ class Hearing:
                 sign = translate.sign_of(life.goodbye)
                 life.gone = True
                 await self.ask(Depart(translate.name_of(life.foreign), life.instance, sign, "said goodbye"), hostname)
+
+    async def begin_anew(self, hostname: str, life: Life, born: int) -> Life:
+        """What we took for a process that we knew is another of the same number, which began at *born*."""
+        anew = Life(life.foreign, life.pid, born, lag=life.lag, heard_at=life.heard_at, newest=life.newest)
+        self.lives[hostname] = anew
+        event = life.newest or Event(type="worker-online", hostname=hostname)
+        portrait = translate.portrait_of(anew, event)
+        await self.ask(Arrive(translate.name_of(anew.foreign), portrait, anew.instance), hostname)
+        return anew
+
+    async def found(self, hostname: str, pid: int) -> None:
+        """A worker has answered that says nothing by itself: it lives."""
+        life = self.lives.get(hostname)
+        if life is None or life.gone or life.pid != pid:
+            life = self.lives[hostname] = Life(translate.foreign_id(self._realm, hostname), pid, int(time.time()))
+        life.heard_at = time.time()
+        portrait = translate.mute(life)
+        await self.ask(Hear(translate.name_of(life.foreign), portrait, instance=life.instance), hostname)
+
+    async def describe(self, life: Life, portrait: Portrait) -> None:
+        """Tell the farm what a worker has said of itself when it was asked: it lives."""
+        await self.ask(Hear(translate.name_of(life.foreign), portrait, instance=life.instance), life.foreign)
 
     async def ask(self, request: Arrive | Hear | Depart, hostname: str) -> bool:
         """Ask the farm, again while its database is away; whether it has taken it."""

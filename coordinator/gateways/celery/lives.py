@@ -5,7 +5,7 @@ when it has a new one its old goodbye and then that it is online; a container's 
 answer to a remote `heartbeat` holds no figures; times are by the worker's own clock, which may be wrong.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -41,6 +41,11 @@ class Life:
     #: What it was when it said most.
     active: int = 0
     gone: bool = False
+    #: Whether it is to be asked about itself, and given its inbox; when it was last asked.
+    unasked: bool = True
+    asked_at: float = float("-inf")
+    inbox: str | None = None
+    queues: tuple[str, ...] = field(default_factory=tuple)
 
     @property
     def instance(self) -> UUID:
@@ -103,7 +108,7 @@ def fold(told: Told | None, foreign: str, event: Event, now: float, *, waited: b
         life.heard_at, life.newest = now, event
         told.heard = event
         if event.type == "worker-online":
-            told.arrived = event
+            life.unasked = True
     return told
 
 

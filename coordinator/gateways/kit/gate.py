@@ -14,7 +14,7 @@ from coordinator.api.farm import Ask, Farm
 from coordinator.domain.access import Token, admit, gateway_prefix_of
 from coordinator.domain.outcome import Refused
 from coordinator.gateways.kit.holdings import Holdings
-from coordinator.operations.ports import Dial, Guest
+from coordinator.operations.ports import Dial, Guest, Watched
 from coordinator.operations.requests import Request, UnavailableError
 from coordinator.operations.store import StoreUnavailableError
 
@@ -79,6 +79,7 @@ class Gate:
     holdings: Holdings
     farm: Farm
     journal: Journal
+    watched: Watched
     settings: Mapping[str, Any] = field(default_factory=dict)
     dial: Dial = _nowhere
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)

@@ -41,6 +41,27 @@ class Holder(Protocol):
     def held(self) -> Held | None: ...  # noqa: D102
 
 
+class Hold(Protocol):
+    """An attempt that has not ended, told `sends` times to its worker."""
+
+    @property
+    def worker(self) -> str: ...  # noqa: D102
+    @property
+    def foreign_id(self) -> str: ...  # noqa: D102
+    @property
+    def connection(self) -> Connection: ...  # noqa: D102
+    @property
+    def platform(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def task(self) -> int: ...  # noqa: D102
+    @property
+    def attempt(self) -> int: ...  # noqa: D102
+    @property
+    def state(self) -> AttemptState: ...  # noqa: D102
+    @property
+    def sends(self) -> int: ...  # noqa: D102
+
+
 class Found(Protocol):
     """A task, and the newest attempt of it at some workers, one that has not ended before one that has."""
 
@@ -134,6 +155,9 @@ class Holdings(Protocol):
 
     async def holders(self, protocol: str, worker: str | None = None) -> Sequence[Holder]:
         """The workers of *protocol*, or this one of them."""
+
+    async def holds(self, protocol: str, worker: str | None = None) -> Sequence[Hold]:
+        """All that the workers of *protocol*, or this one of them, hold."""
 
     async def found(self, task: int | str, protocol: str, host: str) -> Found | None:
         """The task of this number, or the first of the job of this key, with the attempt of a worker at *host*."""

@@ -59,3 +59,10 @@ SELECT a.worker_id AS worker, a.assigned_at, a.ended_at, t.job_id AS job, j.name
   JOIN jobs j ON j.id = t.job_id
   JOIN classes c ON c.id = a.class_id
  WHERE a.task_id = $1 AND a.attempt = $2;
+
+-- name: holds
+-- All attempts that have not ended at workers of a protocol, or at one of them.
+SELECT w.id, w.foreign_id, w.connection, w.platform, a.task_id, a.attempt, a.state, a.sends
+  FROM workers w JOIN attempts a ON a.worker_id = w.id
+ WHERE w.protocol = $1 AND ($2::text IS NULL OR w.id = $2) AND a.state <> 'ended'
+ ORDER BY a.task_id, a.attempt;

@@ -240,7 +240,7 @@ SELECT a.task_id AS task, a.attempt, a.state, w.id AS worker, w.protocol
   FROM attempts a
   JOIN workers w ON w.id = a.worker_id AND w.protocol <> 'native'
   JOIN classes c ON c.id = a.class_id
- WHERE (a.state = 'assigned' AND w.protocol <> 'flamenco_v1') OR c.exclusive <> '{}';
+ WHERE (a.state = 'assigned' AND w.protocol NOT IN ('flamenco_v1', 'celery')) OR c.exclusive <> '{}';
 
 -- name: nobody_says_that_he_sent_something_in_times_to_come
 SELECT l.worker_id AS worker, l.told_at, l.told_active_at

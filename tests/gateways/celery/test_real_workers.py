@@ -1,29 +1,95 @@
 """Real Celery workers of three pools on a real broker, through what happens to them."""
 
-from collections.abc import AsyncIterator
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from coordinator.client import AsyncFarmhandClient
 from coordinator.gateways.celery.translate import name_of
-from tests.gateways.celery.workers import celery_worker, connected
-from tests.support.farm import Farm, running
+from coordinator.operations.requests import CancelTasks
+from tests.gateways.celery.calls import a_call
+from tests.gateways.celery.workers import celery_worker, clients, connected, offers
+from tests.gateways.conftest import Gates
+from tests.support.farm import Farm
 
 
-@pytest.fixture
-async def farm(database_url: str, amqp_url: str) -> AsyncIterator[Farm]:
-    """A farm that hears Celery's workers on its own virtual host."""
-    async with running(database_url, amqp_url, gateways="celery") as farm:
-        yield farm
+def how_often(gate: Path) -> int:
+    """How many times the task was begun that waits for this."""
+    return len(Path(f"{gate}.runs").read_text())
 
 
-async def test_a_stock_worker_is_shown_online_and_offline(farm: Farm, tmp_path: Path) -> None:
-    async with celery_worker(farm.amqp_url, tmp_path, "solo", "-P", "solo") as worker:
+#: No `-E`: their events are turned on by a control message.
+POOLS = {"prefork": ("-c", "2"), "threads": ("-c", "2"), "solo": ()}
+
+
+async def test_a_stock_worker_takes_part_from_start_to_warm_shutdown(farm: Farm, tmp_path: Path) -> None:
+    async with celery_worker(farm.amqp_url, tmp_path, "w", "-P", "prefork", "-c", "2") as worker:
         name = name_of(worker.hostname)
-        await connected(farm, name)
+        await offers(farm, name, "shop.add")
         (row,) = await farm.rows("SELECT * FROM workers")
-        assert (row["protocol"], row["foreign_id"], row["software"]) == ("celery", "solo@test", "py-celery 5.6.3")
-        assert (row["heartbeat_s"], row["lost_after_s"]) == (2.0, 20.0)
+        assert (row["protocol"], row["foreign_id"], row["software"]) == ("celery", "w@test", "py-celery 5.6.3")
+        assert (row["heartbeat_s"], row["lost_after_s"], row["slots"]) == (2.0, 20.0, 2)
+        assert row["queues"] == ["default", "celery"]
+        await farm.submit(
+            a_call("shop.add", 2, 3), a_call("shop.fail", retries=0), a_call("shop.flaky"),
+            {**a_call("shop.fail", retries=0), "name": "env", "environment": {"A": "b"}},
+        )  # fmt: skip
+        await farm.until("SELECT count(*) = 4 FROM tasks WHERE state IN ('completed', 'failed')")
+        first, second, third, fourth = await farm.rows("SELECT * FROM attempts ORDER BY task_id, attempt")
+        assert (first["ending"], first["result"], first["worker_id"]) == ("completed", '"5"', name)
+        assert first["run_s"] > 0
+        assert (second["ending"], second["error"]) == ("failed", "ValueError('bad')")
+        assert (third["ending"], third["result"]) == ("completed", "\"'at last'\""), "its own retry was waited for"
+        assert "cannot be given an environment" in fourth["error"]
+        await asyncio.to_thread(
+            clients, farm.amqp_url, "app.send_task('shop.add', (20, 22)); app.send_task('shop.fail')"
+        )
+        await farm.until(
+            "SELECT count(*) = 2 FROM watched_tasks WHERE state IN ('succeeded', 'failed') AND sent_at IS NOT NULL"
+        )
+        async with AsyncFarmhandClient(Gates(farm).url, actor="tester") as client:
+            (task,) = (await client.watched(worker=name, state="succeeded", name="shop.add")).items[:1]
+        assert (task.result, task.args) == ("42", "(20, 22)")
+        gate = tmp_path / "gate"
+        gate.touch()
+        await farm.submit(a_call("shop.hold", str(gate)))
+        held = await farm.until("SELECT id FROM tasks WHERE state = 'running'")
+        await farm.desk.ask(CancelTasks((held,), "tester"))
+        assert await farm.until("SELECT ending FROM attempts WHERE task_id = $1 AND state = 'ended'", held)
+        assert gate.exists(), "the process was killed"
         worker.stop()
         await connected(farm, name, "offline")
         assert await worker.ended() == 0
+
+
+@pytest.mark.extensive
+@pytest.mark.timeout(400)
+async def test_three_pools_share_a_job_and_one_is_killed(farm: Farm, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    async with (
+        celery_worker(farm.amqp_url, tmp_path, "prefork", "-P", "prefork", *POOLS["prefork"]) as prefork,
+        celery_worker(farm.amqp_url, tmp_path, "threads", "-P", "threads", *POOLS["threads"]),
+        celery_worker(farm.amqp_url, tmp_path, "solo", "-P", "solo", "-E"),
+    ):
+        for pool in POOLS:
+            await offers(farm, name_of(f"{pool}@test"), "shop.hold")
+        await farm.submit(*(a_call("shop.hold", str(gate)) | {"name": f"hold-{one}"} for one in range(7)))
+        await farm.until("SELECT count(*) = 5 FROM tasks WHERE state = 'running'")
+        rows = await farm.rows("SELECT worker_id, count(*) AS n FROM attempts WHERE state = 'running' GROUP BY 1")
+        assert {row["worker_id"]: row["n"] for row in rows} == {
+            name_of("prefork@test"): 2, name_of("threads@test"): 2, name_of("solo@test"): 1,
+        }, "never more than the pool runs at once"  # fmt: skip
+        prefork.kill()
+        await connected(farm, name_of(prefork.hostname), "lost")
+        gate.unlink()
+        await farm.until("SELECT count(*) = 7 FROM tasks WHERE state = 'completed'", within_s=120)
+        rows = await farm.rows("SELECT ending, count(*) AS n FROM attempts GROUP BY 1 ORDER BY 1")
+        assert [tuple(row) for row in rows] == [("completed", 7), ("lost", 2)]
+        async with celery_worker(farm.amqp_url, tmp_path, "prefork", "-P", "prefork", *POOLS["prefork"]) as again:
+            await offers(farm, name_of(again.hostname), "shop.hold")
+            runs = await asyncio.to_thread(how_often, gate)
+            await farm.submit(a_call("shop.add", 1, 2))
+            await farm.until("SELECT count(*) = 8 FROM tasks WHERE state = 'completed'")
+            assert await asyncio.to_thread(how_often, gate) == runs == 9, "what it had is not run by its next life"

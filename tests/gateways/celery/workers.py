@@ -90,3 +90,8 @@ def clients(broker: str, program: str) -> str:
 async def connected(farm: Farm, name: str, connection: str = "online") -> None:
     """Wait until the worker of this row is so."""
     await farm.until("SELECT true FROM workers WHERE id = $1 AND connection = $2", name, connection)
+
+
+async def offers(farm: Farm, name: str, kind: str) -> None:
+    """Wait until the worker of this row can be given tasks of *kind*."""
+    await farm.until("SELECT true FROM workers WHERE id = $1 AND connection = 'online' AND $2 = ANY(kinds)", name, kind)

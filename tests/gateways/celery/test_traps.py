@@ -1,0 +1,150 @@
+"""What goes wrong with events, on a real broker: old ones, floods, reconnections (Celery's events as they are sent)."""
+
+import asyncio
+
+from coordinator.gateways.celery.translate import name_of
+from coordinator.proof.celery_crowd import Crowd, SimulatedWorker, a_task
+from tests.gateways.celery.calls import a_call
+from tests.gateways.celery.conftest import QUEUES
+from tests.gateways.celery.workers import connected, offers
+from tests.gateways.conftest import Gates
+from tests.support.farm import Farm, running
+
+
+async def ready(farm: Farm, worker: SimulatedWorker) -> str:
+    """A worker that can be given tasks; its name."""
+    name = name_of(worker.hostname)
+    await worker.say("worker-online")
+    await offers(farm, name, "shop.add")
+    return name
+
+
+async def heard(farm: Farm, name: str, sql: str) -> None:
+    """Wait until what the row of liveness says is so."""
+    await farm.until(f"SELECT true FROM worker_liveness WHERE worker_id = $1 AND {sql}", name)
+
+
+async def test_stale_events_never_revive_a_dead_worker(farm: Farm, crowd: Crowd) -> None:
+    """They lay in a queue, or come late: their own time says so, whatever its clock is."""
+    dead, other = crowd.worker("dead@host", pid=7), crowd.worker("other@host", pid=8)
+    name = await ready(farm, dead)
+    await dead.die()
+    await Gates(farm).silent(name, 100)
+    await connected(farm, name, "lost")
+    for _ in range(5):
+        await dead.say("worker-heartbeat", ago_s=60)
+    await dead.say("worker-online", ago_s=50)
+    await other.say("worker-online")
+    await connected(farm, name_of(other.hostname))
+    (row,) = await farm.rows("SELECT connection, epoch FROM workers WHERE id = $1", name)
+    assert tuple(row) == ("lost", 1), "all that came before the other's word was heard, and said nothing"
+    former = dead.event("worker-heartbeat", ago_s=60) | {"pid": 6}
+    await crowd.publish(former, "worker.heartbeat")
+    await crowd.publish(former | {"type": "worker-offline"}, "worker.offline")
+    await dead.say("worker-heartbeat")
+    await connected(farm, name)
+    (row,) = await farm.rows("SELECT connection, platform FROM workers WHERE id = $1", name)
+    assert (row["connection"], '"pid": 7' in row["platform"]) == ("online", True)
+
+
+async def test_what_waited_for_a_coordinator_is_no_sign_of_life(database_url: str, amqp_url: str) -> None:
+    async with running(database_url, amqp_url, gateways="celery") as farm, Crowd(amqp_url) as crowd:
+        await crowd.heard(*QUEUES)
+        name = await ready(farm, crowd.worker("was@host"))
+    async with Crowd(amqp_url) as crowd:
+        was, never, here = (crowd.worker(f"{one}@host") for one in ("was", "never", "here"))
+        was.clock = 100
+        for one in (was, never):
+            one.alive = False
+            for ago_s in range(600, 400, -2):
+                await one.say("worker-heartbeat", ago_s=ago_s)
+        async with running(database_url, amqp_url, gateways="celery") as farm:
+            await here.say("worker-online")
+            await connected(farm, name_of(here.hostname))
+            assert not await farm.rows("SELECT 1 FROM workers WHERE id = $1", name_of(never.hostname))
+            (row,) = await farm.rows("SELECT last_seq FROM worker_liveness WHERE worker_id = $1", name)
+            told = was.event("worker-heartbeat")["timestamp"] * 1000 - row["last_seq"]
+            assert told < 300_000, "nothing of what had waited was taken for a word of now"
+
+
+async def test_a_reconnection_never_loses_or_repeats_a_task(farm: Farm, crowd: Crowd) -> None:
+    """What a worker could not send, its goodbye among it, comes before its new `worker-online`; its process is the
+    same. Then a second goodbye that nothing follows: that one counts."""
+    worker = crowd.worker("w@host")
+    name = await ready(farm, worker)
+    await farm.submit(a_call("shop.add", 1, 2))
+    uuid = await worker.next_task()
+    await worker.say_together(worker.event("task-received", uuid=uuid), worker.event("task-started", uuid=uuid))
+    await farm.until("SELECT state = 'running' FROM tasks")
+    await worker.say("worker-heartbeat", ago_s=12)
+    await worker.say("worker-offline", ago_s=10)
+    await worker.say("worker-online")
+    await heard(farm, name, f"(stats ->> 'clock')::int = {worker.clock}")
+    await crowd.worker("other@host", kinds=()).say("worker-online")
+    await connected(farm, name_of("other@host"))
+    started, ended = (
+        worker.event("task-started", uuid=uuid),
+        worker.event("task-succeeded", uuid=uuid, result="3", runtime=0.5),
+    )
+    await worker.say_together(ended, started)
+    await farm.until("SELECT state = 'completed' FROM tasks")
+    rows = await farm.rows("SELECT ending, result, run_s FROM attempts")
+    assert [tuple(row) for row in rows] == [("completed", '"3"', 0.5)]
+    assert len(worker.tasks) == 1, "it was given once"
+    assert (await farm.rows("SELECT epoch FROM workers WHERE id = $1", name))[0][0] == 1
+    await farm.submit(a_call("shop.add", 3, 4))
+    await worker.next_task()
+    await worker.say("worker-offline")
+    await connected(farm, name, "offline")
+    await farm.until("SELECT count(*) = 1 FROM tasks WHERE state = 'ready'")
+
+
+async def test_a_flood_of_one_worker_s_events_never_hides_another_s_death(farm: Farm, crowd: Crowd) -> None:
+    loud, leaver, dying = (crowd.worker(f"{one}@host", pid=9) for one in ("loud", "leaver", "dying"))
+    for one in (loud, leaver, dying):
+        await ready(farm, one)
+    flooding = asyncio.Event()
+
+    async def flood() -> None:
+        while not flooding.is_set():
+            uuid = a_task()
+            await loud.say_together(
+                *(loud.event(type_, uuid=uuid) for type_ in ("task-received", "task-started", "task-succeeded") * 30)
+            )
+            for _ in range(20):
+                await loud.say("worker-heartbeat")
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(flood())
+    try:
+        await leaver.say("worker-offline")
+        await connected(farm, name_of(leaver.hostname), "offline")
+        await farm.rows("UPDATE workers SET heartbeat_s = 1, lost_after_s = 3 WHERE id = $1", name_of(dying.hostname))
+        await dying.die()
+        await farm.rows("UPDATE coordinators SET listening_since = farm_now() - interval '1 day'")
+        await connected(farm, name_of(dying.hostname), "lost")
+        assert (await farm.rows("SELECT connection FROM workers WHERE id = $1", name_of(loud.hostname)))[0][
+            0
+        ] == "online"
+    finally:
+        flooding.set()
+        await task
+
+
+async def test_what_is_not_json_is_never_decoded(farm: Farm, crowd: Crowd) -> None:
+    worker = crowd.worker("w@host")
+    await crowd.publish(
+        b"cos\nsystem\n(S'touch /tmp/pickled'\ntR.", "worker.heartbeat", "application/x-python-serialize"
+    )
+    await crowd.publish(b"{", "worker.heartbeat")
+    await crowd.publish([[], 7, {"type": "worker-online"}, worker.event("worker-online")], "worker.online")
+    await crowd.publish(worker.event("worker-elect"), "worker.elect")
+    await crowd.publish(
+        {"hostname": "gen829@vm", "pid": 829, "uuid": "u", "type": "task-sent", "timestamp": 1.0}, "task.sent"
+    )
+    await connected(farm, name_of(worker.hostname))
+    await farm.until("SELECT count(*) = 1 FROM watched_tasks")
+    assert len(await farm.rows("SELECT 1 FROM workers")) == 1, "a client is no worker"
+    text = (farm.coordinator.telemetry.expose(None)).decode()
+    assert 'farmhand_celery_unreadable_total{reason="not-json"} 1.0' in text
+    assert f'farmhand_celery_worker_online{{worker="{name_of(worker.hostname)}"}} 1.0' in text
