@@ -47,13 +47,17 @@ async def one_run(stage: Stage, auditor: Auditor, fault: Fault, number: int) -> 
     # Most of the time is taken by the programs: some faults come before they start, most while they run.
     begun = stage.chance.choice((0, 6, 12, 15, 18, 18, 19, 20, 22))
     await stage.until(_BEGUN, job, begun, within_s=60)
-    await fault.do(stage)
+    undone = []
+    try:
+        await fault.do(stage)
+    except Exception as error:  # noqa: BLE001 - a finding, and no reason to throw away all other runs
+        undone = [f"the fault could not be done: {type(error).__name__}: {error}"]
     healed, given = time.monotonic(), [Given(job, number, work), *stage.given]
     for one in given:
         await stage.until(_DONE, one.job, within_s=healed + fault.patience_s - time.monotonic())
     seconds = time.monotonic() - healed
     back = await stage.whole()
-    findings = Findings()
+    findings = Findings(others=undone)
     for one in given:
         promoted = await stage.until(_PROMOTED, one.job, stage.gone, within_s=fault.patience_s)
         findings.add(await auditor.job(one))

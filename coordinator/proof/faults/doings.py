@@ -223,7 +223,7 @@ def locked(seconds: float) -> Doing:
         async with stage.database() as connection, connection.transaction():
             try:
                 await connection.execute("SET LOCAL lock_timeout = '5s'")
-                await connection.execute("LOCK TABLE tasks, attempts IN ACCESS EXCLUSIVE MODE")
+                await connection.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
             except asyncpg.LockNotAvailableError:
                 return
             await asyncio.sleep(seconds)
