@@ -1,13 +1,12 @@
 """An application of Celery's as its users write them: nothing here knows of Farmhand."""
 
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from celery import Celery
 
-app: Any = Celery("shop", broker=os.environ["BROKER"])
+app: Any = Celery("shop")
 app.conf.update(broker_connection_retry_on_startup=True, task_send_sent_event=True)
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from tests.gateways.clients import client
+from coordinator.local.celery import command, environment
 from tests.support.farm import Farm
 
 HERE: Final = Path(__file__).parent
@@ -38,33 +38,13 @@ class CeleryWorker:
         return await asyncio.to_thread(self.process.wait)
 
 
-def environment(broker: str) -> dict[str, str]:
-    """Where Celery is, and the application."""
-    paths = os.pathsep.join((str(client("celery")), str(HERE)))
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": paths, "BROKER": broker, "PYTHONDONTWRITEBYTECODE": "1"}
-
-
 @contextlib.asynccontextmanager
 async def celery_worker(broker: str, directory: Path, name: str, *options: str) -> AsyncIterator[CeleryWorker]:
     """A worker of this node name, started as its users start it."""
     hostname = f"{name}@test"
     log = directory / f"{name}.log"
-    argv = (
-        sys.executable,
-        "-P",
-        "-S",
-        "-m",
-        "celery",
-        "-A",
-        "farm_app",
-        "worker",
-        "-n",
-        hostname,
-        "-l",
-        "info",
-        *options,
-    )
-    env = await asyncio.to_thread(environment, broker)
+    argv = command(hostname, *options, module="farm_app")
+    env = await asyncio.to_thread(environment, broker, HERE)
     with log.open("ab") as file:
         process = subprocess.Popen(  # noqa: ASYNC220
             argv, env=env, stdout=file, stderr=file, start_new_session=True, cwd=directory
@@ -81,7 +61,7 @@ def clients(broker: str, program: str) -> str:
     """What a program of Celery's users prints: it has `app` and its tasks."""
     done = subprocess.run(
         [sys.executable, "-P", "-S", "-c", f"from farm_app import *\n{program}"],
-        env=environment(broker), capture_output=True, text=True, check=False, timeout=60,
+        env=environment(broker, HERE), capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
