@@ -27,7 +27,18 @@ from coordinator.api.door import Door
 from coordinator.config import Identity, Settings, is_loopback
 from coordinator.doctor import Doctor, Places
 from coordinator.domain.access import Auth
-from coordinator.duties import canary, idleness, partitions, presence, resume, retention, schedules, statistics, sweep
+from coordinator.duties import (
+    canary,
+    idleness,
+    partitions,
+    presence,
+    resume,
+    retention,
+    schedules,
+    statistics,
+    stuck,
+    sweep,
+)
 from coordinator.duties.periodic import every
 from coordinator.gateways import GATEWAYS
 from coordinator.gateways.hosting import Place, chosen, hosts
@@ -241,6 +252,7 @@ class Coordinator:
                 group.create_task(every(resume.EVERY_S, resumer.resume)),
                 group.create_task(every(retention.EVERY_S, keeper.keep)),
                 group.create_task(every(partitions.EVERY_S, archivist.keep)),
+                group.create_task(every(stuck.EVERY_S, stuck.Usher(ear).look)),
                 group.create_task(every(statistics.EVERY_S, statistician.keep)),
                 *(group.create_task(carrier.run()) for carrier in carriers.values()),
                 *(

@@ -5,7 +5,7 @@ The writer takes all that has gathered; nobody waits for a batch to fill.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +76,12 @@ class Inbox:
         if not self._items:
             self._emptied.set()
         return taken
+
+    def sift(self, keep: Callable[[Sequence[Item]], Sequence[Item]]) -> None:
+        """Leave only those of the waiting items that *keep* gives back."""
+        self._items = deque(keep(self._items))
+        if not self._items:
+            self._emptied.set()
 
     async def empty(self) -> None:
         """Wait until all was taken."""

@@ -122,6 +122,7 @@ class Writer:
                 self.healthy = False
                 if time.monotonic() - began >= PATIENCE_OF_PEOPLE_S:
                     items = _disappoint(items)
+                    self._inbox.sift(_disappoint)
                 await asyncio.sleep(pause_s)
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
             except Exception as error:  # noqa: BLE001  (whatever it is, the others must go on)

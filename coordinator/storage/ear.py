@@ -12,7 +12,7 @@ from coordinator.domain.worker import Worker
 from coordinator.operations.store import Beat, Heard, LogChunk
 from coordinator.operations.wanted import Key
 from coordinator.storage import rows
-from coordinator.storage.pool import lent, translate
+from coordinator.storage.pool import SESSION, STUCK_S, lent, translate
 from coordinator.storage.queries import load
 from coordinator.storage.saving import as_json
 
@@ -115,6 +115,12 @@ class PostgresEar:
     async def gone(self, coordinator: str) -> None:
         """This coordinator stops."""
         await self._fetch(BEATS["coordinator_gone"], coordinator)
+
+    async def end_stuck(self) -> list[int]:
+        """End the sessions of coordinators that were stopped in the middle of a statement; for how many seconds each
+        had been silent."""
+        found = await self._fetch(BEATS["end_stuck_sessions"], SESSION["application_name"], STUCK_S)
+        return [row["silent_s"] for row in found if row["ended"]]
 
     async def unfinished_work(self) -> list[tuple[int, bool]]:
         """Large jobs half grown or half canceled: (job, whether it grows)."""

@@ -1,6 +1,8 @@
 """Connections to Postgres, and what its complaints mean.
 
-A stopped coordinator must neither hold the farm's lock nor commit late: hence the session's time-outs.
+A stopped coordinator must neither hold the farm's lock nor commit late: hence the session's time-outs. They do not
+reach one that was stopped between the preparation of a statement and its execution; the others end its session
+(`STUCK_S`).
 """
 
 import json
@@ -28,6 +30,8 @@ SESSION: Final = {
     "application_name": "farmhand",
     "jit": "off",
 }
+#: Who has said nothing for so long in the middle of a statement has been stopped: `statement_timeout` is over.
+STUCK_S: Final = 11.0
 ACQUIRE_TIMEOUT_S: Final = 5.0
 COMMAND_TIMEOUT_S: Final = 15.0
 

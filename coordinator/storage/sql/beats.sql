@@ -126,5 +126,14 @@ ON CONFLICT (id) DO UPDATE
 -- name: coordinator_gone
 DELETE FROM coordinators WHERE id = $1 OR seen_at < farm_now() - interval '1 day';
 
+-- name: end_stuck_sessions
+-- Whose client was stopped between the preparation of a statement and its execution: there Postgres heeds neither of the
+-- session's time-outs, and what the transaction has locked stays locked. By Postgres's own clock.
+SELECT pid, pg_terminate_backend(pid) AS ended, round(extract(epoch FROM clock_timestamp() - state_change))::integer AS silent_s
+  FROM pg_stat_activity
+ WHERE datname = current_database() AND usename = current_user AND application_name = $1 AND pid <> pg_backend_pid()
+   AND state = 'active' AND wait_event = 'ClientRead' AND xact_start IS NOT NULL
+   AND state_change < clock_timestamp() - make_interval(secs => $2);
+
 -- name: keep_log_partitions
 SELECT keep_log_partitions($1, $2);

@@ -1,5 +1,6 @@
 """The pool when its server falls silent: one connection finds out, the others are not tried one after the other."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -9,7 +10,8 @@ import pytest
 from coordinator.operations.requests import UnavailableError
 from coordinator.operations.store import StoreUnavailableError
 from coordinator.proof.proxy import Proxy, Way
-from coordinator.storage.pool import lent, open_pool, transaction
+from coordinator.storage import ear
+from coordinator.storage.pool import TROUBLE, lent, open_pool, transaction
 from coordinator.storage.store import PostgresStore
 from coordinator.storage.views import Views
 
@@ -106,3 +108,29 @@ async def test_a_database_that_is_slow_and_answers_keeps_its_connections(hop: Pr
     async with lent(pool) as connection:
         assert await connection.fetchval("SELECT 1") == 1
     assert hop.accepted == CONNECTIONS
+
+
+async def test_a_session_whose_client_was_stopped_in_the_middle_of_a_statement_is_ended(
+    hop: Proxy, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ear, "STUCK_S", 0.5)
+    healthy, stuck = await open_pool(database_url), await open_pool(hop.through(database_url))
+    try:
+        async with lent(healthy) as waits, lent(healthy) as other, lent(stuck) as holder:
+            # Transactions that are idle, or at work, are let alone.
+            await other.execute("BEGIN; CREATE TEMPORARY TABLE mine ()")
+            await holder.execute("BEGIN; LOCK TABLE tasks")
+            hop.hold(Way.DOWN)
+            asked = asyncio.create_task(holder.fetchval("SELECT $1::integer", 7))
+            while not (ended := await ear.PostgresEar(healthy).end_stuck()):
+                await waits.fetchval("SELECT pg_sleep(0.1)")
+            assert len(ended) == 1
+            await waits.execute("BEGIN; LOCK TABLE tasks; ROLLBACK")
+            assert await other.fetchval("SELECT count(*) FROM mine") == 0
+            await other.execute("ROLLBACK")
+            hop.flow()
+            with pytest.raises(TROUBLE):
+                await asked
+    finally:
+        healthy.terminate()
+        stuck.terminate()
