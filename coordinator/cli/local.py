@@ -75,13 +75,21 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the pictures go.")] = Path("farmhand-demo"),
     no_kill: Annotated[bool, typer.Option("--no-kill", help="Leave all agents alive.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the farm's directory: its logs and its database.")] = False,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="One farm of four protocols instead; no pictures, and nobody is killed.")
+    ] = False,
 ) -> int:
     """Watch a farm render an animation, lose one of its three agents on the way, and finish all the same.
+
+    With --mixed: workers of Flamenco, ClearML and Celery join an agent of ours, and do one job that needs each of them.
 
     Examples:
       farmhand demo
       farmhand demo --frames 12 --out /tmp/pictures
+      farmhand demo --mixed
     """
+    if mixed:
+        return _mixed(keep=keep)
     _need(coordinator=_COORDINATOR, demo=("numpy", "PIL"))
     from rich.console import Console  # noqa: PLC0415 - help does not need it
 
@@ -92,6 +100,20 @@ def demo(
     options = story.Options(frames=frames, kill=not no_kill, keep=keep, out=out)
     try:
         return interrupt.run(story.run(options, Console()))
+    except LocalServiceError as error:
+        fail(str(error), ExitCode.FAILED)
+
+
+def _mixed(*, keep: bool) -> int:
+    _need(coordinator=_COORDINATOR)
+    from rich.console import Console  # noqa: PLC0415 - help does not need it
+
+    from coordinator.local import interrupt  # noqa: PLC0415 - needs the extra
+    from coordinator.local.errors import LocalServiceError  # noqa: PLC0415
+    from coordinator.local.mixed import story  # noqa: PLC0415
+
+    try:
+        return interrupt.run(story.run(story.Options(keep=keep), Console()))
     except LocalServiceError as error:
         fail(str(error), ExitCode.FAILED)
 

@@ -24,11 +24,15 @@ class Work(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """A protocol by its name for people, how its workers come to work, and what they can be asked for."""
+    """A protocol by its name for people, how its workers come to work, and what they can be asked for.
+
+    `wordless`: nothing of that is ever told to them, so it is so as soon as it is asked.
+    """
 
     title: str
     work: Work
     carries: frozenset[Asked]
+    wordless: bool = False
 
 
 #: What the farm does by itself, by giving nothing: it needs no word of the protocol.
@@ -38,7 +42,7 @@ PROTOCOLS: Final[Mapping[str, Protocol]] = {
     NATIVE: Protocol("Farmhand", Work.PUSHED, frozenset(Asked)),
     "flamenco_v1": Protocol("Flamenco 1", Work.PUSHED, WITHHELD | {Asked.ASLEEP}),
     "flamenco_v3": Protocol("Flamenco 3", Work.PULLED, frozenset(Asked)),
-    "clearml": Protocol("ClearML", Work.PULLED, WITHHELD),
+    "clearml": Protocol("ClearML", Work.PULLED, WITHHELD, wordless=True),
     "stencila": Protocol("Stencila Hub", Work.NONE, frozenset()),
     "celery": Protocol("Celery", Work.PUSHED, WITHHELD | {Asked.ASLEEP}),
     "openwork": Protocol("OpenWork", Work.NONE, frozenset({Asked.OFFLINE})),

@@ -83,7 +83,7 @@ def a_coordinator(name: str, plan: Plan, places: Places, port: str) -> Part:
         # An error that nobody expected should be found in the log with its place.
         "FARMHAND_DEBUG": "1",
     }
-    return Part(name, plan.coordinator, {**_inherited(), **settings}, places.logs)
+    return Part(name, plan.coordinator, {**inherited(), **settings}, places.logs)
 
 
 def an_agent(name: str, plan: Plan, places: Places, slots: int, coordinator_url: str) -> Part:
@@ -110,7 +110,7 @@ def an_agent(name: str, plan: Plan, places: Places, slots: int, coordinator_url:
     }
     if token := places.agents_token or plan.settings.get("FARMHAND_API_TOKEN"):
         settings["FARMHAND_AGENT_COORDINATOR_TOKEN"] = token
-    return Part(name, argv, {**_inherited(), **settings}, places.logs)
+    return Part(name, argv, {**inherited(), **settings}, places.logs)
 
 
 def reachable(host: str) -> str:
@@ -120,7 +120,7 @@ def reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _inherited() -> dict[str, str]:
+def inherited() -> dict[str, str]:
     """Our environment, without settings that are not meant for this farm."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("FARMHAND_")}
     if environment.pop("PYTHONDONTWRITEBYTECODE", ""):

@@ -152,6 +152,7 @@ def arrive(ledger: Ledger, request: Arrive) -> Standing:
     if request.keeps:
         worker.arrivals = [Arrival(str(request.instance), "", ledger.now).stored()]
     states.take_duty(ledger, worker, request.duty, None)
+    states.comply(ledger, worker)
     return note(ledger, worker, request.sign)
 
 

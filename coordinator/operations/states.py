@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from coordinator.domain.asking import Ask, Place, Source, decide, kept, resumed
 from coordinator.domain.outcome import Refused
-from coordinator.domain.protocol import cannot
+from coordinator.domain.protocol import cannot, protocol_of
 from coordinator.domain.worker import EFFECTS, KEEPS, PRESENT, Asked, Duty, Ends, Worker, fulfilled
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Changed, ConflictError, NotFoundError, RequestWorkerState
@@ -102,6 +102,16 @@ def _put(ledger: Ledger, worker: Worker, wish: Ask) -> None:
         become(ledger, worker, Duty.QUARANTINED, wish.reason)
     if worker.connection in PRESENT:
         ledger.outgoing.requests.add(worker.id)
+    comply(ledger, worker)
+
+
+def comply(ledger: Ledger, worker: Worker) -> None:
+    """Do for a worker, whose protocol has no word for it, what it is asked for."""
+    if worker.requested_state is None or not protocol_of(worker).wordless:
+        return
+    duty = EFFECTS[Asked(worker.requested_state)].duty
+    if duty is not None:
+        take_duty(ledger, worker, duty, worker.requested_reason)
 
 
 # --- what the worker makes of it ---------------------------------------------------------------------------

@@ -135,7 +135,7 @@ class Story:
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _scene_now(self, client: AsyncFarmhandClient, job: int | None) -> Scene:
-        workers, queues, tasks = await asyncio.gather(client.workers(), client.queues(), _tasks(client, job))
+        workers, queues, tasks = await asyncio.gather(client.workers(), client.queues(), tasks_of(client, job))
         return Scene(
             workers=tuple(workers.items),
             tasks=tuple(tasks),
@@ -177,7 +177,8 @@ class Story:
         return f"{len(rest)} of {len(self._scene.tasks)} tasks are not completed: {shown}"
 
 
-async def _tasks(client: AsyncFarmhandClient, job: int | None) -> list[TaskView]:
+async def tasks_of(client: AsyncFarmhandClient, job: int | None) -> list[TaskView]:
+    """All tasks of *job*, in order of their ids."""
     found: list[TaskView] = []
     after: int | str | None = None if job is None else 0
     while job is not None and after is not None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from coordinator.local.clearml_puller import AgentSettings, ClearmlPuller
+from coordinator.local.mixed.clearml_puller import AgentSettings, ClearmlPuller
 from tests.gateways.clearml.conftest import Lab
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -74,7 +74,7 @@ async def test_as_a_process_it_signs_off_when_it_is_told_to_end(lab: Lab) -> Non
         "CLEARML_API_SECRET_KEY": lab.keys["secret_key"],
         "CLEARML_WORKER_ID": lab.worker("process"),
     }
-    program = (sys.executable, "-m", "coordinator.local.clearml_puller", "--queue", lab.queue)
+    program = (sys.executable, "-m", "coordinator.local.mixed.clearml_puller", "--queue", lab.queue)
     process = await asyncio.create_subprocess_exec(*program, env=environment)
     try:
         await lab.farm.until("SELECT state = 'running' FROM tasks WHERE job_id = $1", job)

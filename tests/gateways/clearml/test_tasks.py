@@ -201,6 +201,7 @@ async def test_an_agent_that_goes_hands_back_what_it_runs_and_one_that_is_draine
     other = await agent(lab, "other")
     async with lab.operator() as operator:
         await operator.request_worker_state(translate.name_of(lab.worker("other")), "drain")
+        assert (await operator.worker(translate.name_of(lab.worker("other")))).duty == "draining", "it needs no word"
         assert await next_task(other, lab.queue_id) is None
         await operator.request_worker_state(translate.name_of(lab.worker("other")), "awake")
         assert await next_task(other, lab.queue_id) is not None

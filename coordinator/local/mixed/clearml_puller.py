@@ -1,10 +1,11 @@
 """A small ClearML agent, for demonstrations and tests of farms whose workers speak several protocols.
 
-`python -m coordinator.local.clearml_puller --queue urgent default` reads the same environment as `clearml-agent daemon`
-(CLEARML_API_HOST, CLEARML_API_ACCESS_KEY, CLEARML_API_SECRET_KEY, CLEARML_WORKER_ID), makes its calls in the same order
-and form, and knows as much of the farm: nothing but HTTP. A task is its script, run by this Python with no environment
-made for it. What it prints goes to its log; it is ended when the task is not this agent's any more. SIGTERM ends all
-and unregisters.
+    python -m coordinator.local.mixed.clearml_puller --queue urgent default
+
+It reads the same environment as `clearml-agent daemon` (CLEARML_API_HOST, CLEARML_API_ACCESS_KEY,
+CLEARML_API_SECRET_KEY, CLEARML_WORKER_ID), makes its calls in the same order and form, and knows as much of the farm:
+nothing but HTTP. A task is its script, run by this Python with no environment made for it. What it prints goes to its
+log; it is ended when the task is not this agent's any more. SIGTERM ends all and unregisters.
 """
 
 import argparse
@@ -140,7 +141,7 @@ class ClearmlPuller:
                 await asyncio.sleep(_RETRY_S)
             except CallError as error:
                 if error.subcode != _NOT_REGISTERED:
-                    print(error, file=sys.stderr, flush=True)  # noqa: T201 - a program's words
+                    print(error, file=sys.stderr, flush=True)
                 await asyncio.sleep(_RETRY_S)
                 await self._again(self._register)
 
