@@ -51,7 +51,8 @@ def claim(ledger: Ledger, request: Claim) -> Claimed:
     if worker.connection is Connection.OFFLINE:
         return Claimed(foreign.standing(ledger, worker), [])
     foreign.come_back(ledger, worker)
-    now = foreign.note(ledger, worker, request.sign)
+    foreign.note(ledger, worker, request.sign)
+    now = foreign.standing(ledger, worker)
     for attempt in list(ledger.held[worker.id].values()):
         if attempt.state is AttemptState.STOPPING:
             tasks.lose(ledger, attempt, "the worker asks for other work")

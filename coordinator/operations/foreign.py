@@ -20,7 +20,7 @@ from coordinator.domain.worker import PRESENT, Asked, Connection, Duty, Worker, 
 from coordinator.operations import states, tasks
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Changed, ConflictError, NotFoundError, Request
-from coordinator.operations.signs import Kept, Signs
+from coordinator.operations.signs import Caller, Kept, Signs
 from coordinator.operations.wanted import Wanted
 from schemas.worker import RequestedState
 
@@ -70,7 +70,7 @@ LIVES: Final = Sign()
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A worker as its row is after a call."""
+    """A worker as its row is after a call; `platform` where it was loaded in full."""
 
     worker: str
     connection: Connection
@@ -153,18 +153,24 @@ def arrive(ledger: Ledger, request: Arrive) -> Standing:
         worker.arrivals = [Arrival(str(request.instance), "", ledger.now).stored()]
     states.take_duty(ledger, worker, request.duty, None)
     states.comply(ledger, worker)
-    return note(ledger, worker, request.sign)
+    note(ledger, worker, request.sign)
+    return standing(ledger, worker)
 
 
 def hear(ledger: Ledger, request: Hear) -> Standing:
     """Note that it lives."""
+    caller = only_calls(ledger, request.worker)
+    if caller is not None:
+        note(ledger, caller, request.sign)
+        return standing(ledger, caller)
     worker = _find(ledger, request.worker, request.portrait)
     instance = request.instance
     if worker is None:
         if not request.creates:
             raise NotFoundError(f"there is no worker {request.worker!r}")
         worker = _new(ledger, request.worker, request.portrait, instance or UUID(int=0), Duty.AWAKE)
-        return note(ledger, worker, request.sign)
+        note(ledger, worker, request.sign)
+        return standing(ledger, worker)
     other = instance is not None and worker.instance != instance
     if (other or worker.connection not in PRESENT) and _is_old(ledger, worker, request.sign):
         return standing(ledger, worker)
@@ -176,7 +182,8 @@ def hear(ledger: Ledger, request: Hear) -> Standing:
         _turn(ledger, worker, WorkerEvent.CAME)
     else:
         come_back(ledger, worker)
-    return note(ledger, worker, request.sign)
+    note(ledger, worker, request.sign)
+    return standing(ledger, worker)
 
 
 def depart(ledger: Ledger, request: Depart) -> Changed:
@@ -205,9 +212,9 @@ def refuse(ledger: Ledger, request: Refuse) -> Changed:
     return Changed(1)
 
 
-def standing(ledger: Ledger, worker: Worker) -> Standing:
+def standing(ledger: Ledger, worker: Worker | Caller) -> Standing:
     """The worker as its row is."""
-    signs = ledger.foreign.signs.get(worker.id, Signs())
+    signs = ledger.foreign.signs.get(worker.id) or Signs()
     return Standing(
         worker=worker.id,
         connection=worker.connection,
@@ -217,8 +224,33 @@ def standing(ledger: Ledger, worker: Worker) -> Standing:
         told_at=signs.told_at,
         active_at=signs.told_active_at,
         now=ledger.now,
-        platform=worker.platform,
+        platform={} if isinstance(worker, Caller) else worker.platform,
     )
+
+
+def only_calls(ledger: Ledger, name: str) -> Caller | None:
+    """The worker of this name, if nothing of its row was changed, nor will be by what calls."""
+    return None if name in ledger.workers else ledger.foreign.callers.get(name)
+
+
+def changes_nothing(caller: Caller, call: Any) -> bool:
+    """Whether *call* is only a sign of life of a worker that is online, and says nothing new of it."""
+    said: Portrait | None = getattr(call, "portrait", None)
+    if caller.connection is not Connection.ONLINE or begins_a_life(caller, call):
+        return False
+    return said is None or said == Portrait(
+        caller.protocol,
+        caller.foreign_id or "",
+        said.heartbeat_s and caller.heartbeat_s,
+        said.lost_after_s and caller.lost_after_s,
+        said.software and caller.software,
+    )
+
+
+def begins_a_life(caller: Caller, call: Any) -> bool:
+    """Whether by *call* another life of the worker may begin: then what it holds is lost."""
+    instance = getattr(call, "instance", None)
+    return caller.connection not in PRESENT or (instance is not None and instance != caller.instance)
 
 
 def _find(ledger: Ledger, name: str, portrait: Portrait) -> Worker | None:
@@ -234,6 +266,7 @@ def _new(ledger: Ledger, name: str, portrait: Portrait, instance: UUID, duty: Du
     worker.duty = duty
     worker.connection = Connection.ONLINE
     ledger.foreign.signs[name].active_at = ledger.now
+    ledger.foreign.telling.add(name)
     ledger.note_worker("worker.online", name, detail={"epoch": 1, "software": worker.software})
     return worker
 
@@ -320,6 +353,7 @@ def _new_life(ledger: Ledger, worker: Worker, instance: UUID, why: str, *, keeps
     ledger.dirty_workers.add(worker.id)
     signs = ledger.foreign.signs[worker.id]
     signs.active_at = ledger.now
+    ledger.foreign.telling.add(worker.id)
     ledger.seen_workers[worker.id] = signs.seq
     ledger.note_worker("worker.online", worker.id, detail={"epoch": worker.epoch, "software": worker.software})
 
@@ -355,9 +389,15 @@ def _has_just_left(ledger: Ledger, worker: Worker, within_s: float) -> bool:
     return told_at is not None and ledger.now - told_at < timedelta(seconds=within_s)
 
 
-def note(ledger: Ledger, worker: Worker, sign: Sign) -> Standing:
+def note(ledger: Ledger, worker: Worker | Caller, sign: Sign) -> None:
     """Note the sign of life, which never goes back in time, nor ahead of ours."""
     signs, now = ledger.foreign.signs[worker.id], ledger.now
+    ledger.foreign.heard.add(worker.id)
+    if sign is LIVES:
+        signs.told_at = _newest(signs.told_at, now)
+        signs.kept = max(signs.kept, Kept.SOME)
+        return
+    ledger.foreign.telling.add(worker.id)
     signs.seq = max(signs.seq, sign.seq or 0)
     at = min(sign.at or now, now)
     signs.told_at = _newest(signs.told_at, at)
@@ -371,8 +411,6 @@ def note(ledger: Ledger, worker: Worker, sign: Sign) -> Standing:
     if sign.stats is not None:
         signs.stats = sign.stats
     signs.kept = max(signs.kept, sign.kept)
-    ledger.foreign.heard.add(worker.id)
-    return standing(ledger, worker)
 
 
 def _newest(before: datetime | None, said: datetime) -> datetime:
@@ -386,11 +424,8 @@ def want(wanted: Wanted, request: Any) -> None:
 
 
 def want_caller(wanted: Wanted, request: Any) -> None:
-    """Its row and its signs of life; what it holds only if it turns out to be in another life."""
-    lives = wanted.callers.setdefault(request.worker, set())
-    instance = getattr(request, "instance", None)
-    if instance is not None:
-        lives.add(instance)
+    """Its signs of life; its row only if that changes, and what it holds if it turns out to be in another life."""
+    wanted.callers.setdefault(request.worker, []).append(request)
 
 
 OPERATIONS: Final[Mapping[type, tuple[Callable[[Wanted, Any], None], Callable[[Ledger, Any], Any]]]] = {

@@ -14,7 +14,7 @@ from coordinator.domain.worker import Asked, Connection, Duty, Worker
 from coordinator.operations import claiming, foreign, reports, states, tasks
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.requests import Request
-from coordinator.operations.signs import Glimpse
+from coordinator.operations.signs import Caller, Glimpse
 from coordinator.operations.wanted import Wanted
 from schemas.envelope import FromWorker
 from schemas.task import Outcome, TaskFinished, TaskProgress, TaskStarted, Verdict
@@ -88,6 +88,7 @@ def want_glance(wanted: Wanted, request: MayRun) -> None:
 
 def want_attempt(wanted: Wanted, request: Tell) -> None:
     """The attempt, and who tells of it."""
+    wanted.workers.add(request.worker)
     foreign.want_caller(wanted, request)
     wanted.attempts.add((request.task, request.attempt))
     if request.outcome is Outcome.COMPLETED:
@@ -101,7 +102,8 @@ def may_run(ledger: Ledger, request: MayRun) -> Seen:
 
 def tell(ledger: Ledger, request: Tell) -> Seen:
     """Apply what its own attempt says; what comes for another's changes nothing."""
-    worker = _heard(ledger, request.worker)
+    _heard(ledger, request.worker)
+    worker = states.find(ledger, request.worker)
     attempt = ledger.attempts.get((request.task, request.attempt))
     if attempt is None or attempt.worker_id != worker.id:
         return _seen(ledger, worker, request)
@@ -149,7 +151,8 @@ def look(ledger: Ledger, request: Look) -> foreign.Standing:
 
 def turn(ledger: Ledger, request: Turn) -> foreign.Standing:
     """Take over its duty."""
-    worker = _heard(ledger, request.worker)
+    _heard(ledger, request.worker)
+    worker = states.find(ledger, request.worker)
     asked = Asked(worker.requested_state) if worker.requested_state else None
     duty = request.meant.get(asked, request.duty) if asked is not None else request.duty
     if duty not in (Duty.AWAKE, Duty.TESTING, Duty.STARTING):
@@ -162,8 +165,12 @@ def turn(ledger: Ledger, request: Turn) -> foreign.Standing:
     return foreign.standing(ledger, worker)
 
 
-def _heard(ledger: Ledger, name: str) -> Worker:
+def _heard(ledger: Ledger, name: str) -> Worker | Caller:
     """The worker, which lives: who was given up is online again; who said goodbye has to arrive first."""
+    caller = foreign.only_calls(ledger, name)
+    if caller is not None:
+        foreign.note(ledger, caller, foreign.LIVES)
+        return caller
     worker = states.find(ledger, name)
     if worker.connection is not Connection.OFFLINE:
         foreign.come_back(ledger, worker)
@@ -171,7 +178,7 @@ def _heard(ledger: Ledger, name: str) -> Worker:
     return worker
 
 
-def _seen(ledger: Ledger, worker: Worker, request: MayRun | Tell, *, taken: bool = False) -> Seen:
+def _seen(ledger: Ledger, worker: Worker | Caller, request: MayRun | Tell, *, taken: bool = False) -> Seen:
     key = (request.task, request.attempt)
     attempt, standing = ledger.attempts.get(key), foreign.standing(ledger, worker)
     if attempt is not None:

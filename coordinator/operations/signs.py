@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from coordinator.domain.task import TaskState
+from coordinator.domain.worker import Connection, Duty
 
 
 class Kept(IntEnum):
@@ -70,6 +72,22 @@ class Glimpse:
     task_state: TaskState
 
 
+class Caller(NamedTuple):
+    """Of the row of a worker that calls, and by that changes nothing of it: what its answer needs."""
+
+    id: str
+    protocol: str
+    foreign_id: str | None
+    connection: Connection
+    duty: Duty
+    instance: UUID
+    requested_state: str | None
+    requested_lazy: bool
+    heartbeat_s: float | None
+    lost_after_s: float | None
+    software: str
+
+
 @dataclass
 class Foreign:
     """Of the workers that gateways speak for in this transaction."""
@@ -77,8 +95,11 @@ class Foreign:
     signs: dict[str, Signs] = field(default_factory=dict)
     #: Attempts that were only looked at; one that was loaded in full is in the ledger, and that counts.
     glimpses: dict[tuple[int, int], Glimpse] = field(default_factory=dict)
-    #: Those that gave a sign of life.
+    #: Workers that only call; one that was loaded in full is in the ledger, and that counts.
+    callers: dict[str, Caller] = field(default_factory=dict)
+    #: Those that gave a sign of life; and of them those whose signs say more than that they live.
     heard: set[str] = field(default_factory=set)
+    telling: set[str] = field(default_factory=set)
     #: Who asks for work, and what he is handed, filled in when the transaction has assigned.
     asking: dict[str, list[Handed]] = field(default_factory=dict)
     #: Of those the ones that want it from these queues only, whichever they serve.

@@ -277,7 +277,8 @@ def _report(ledger: Ledger, request: Report) -> Reported:
     )
     _apply_message(ledger, message)
     verdicts = ledger.outgoing.verdicts.pop(worker.id, [])
-    return Reported(foreign.note(ledger, worker, request.sign), tuple(verdict for _, _, verdict in verdicts))
+    foreign.note(ledger, worker, request.sign)
+    return Reported(foreign.standing(ledger, worker), tuple(verdict for _, _, verdict in verdicts))
 
 
 # --- the rest ----------------------------------------------------------------------------------------------

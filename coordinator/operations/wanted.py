@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from uuid import UUID
+from typing import Any
 
 from coordinator.domain.task import TaskState
 from coordinator.operations.recurring import Wanted as RecurringWanted
@@ -51,8 +51,8 @@ class Wanted:
     rules: bool = False
     #: Workers behind gateways of which the signs of life are needed.
     foreign: set[str] = field(default_factory=set)
-    #: And those that only say that they live, with the lives that they say they are in: what they hold is needed where
-    #: that begins another life of theirs, and else not.
-    callers: dict[str, set[UUID]] = field(default_factory=dict)
+    #: And those that perhaps only say that they live, with their calls: what they hold is needed where one begins
+    #: another life of theirs, their row where one changes something of it, and else a part of that.
+    callers: dict[str, list[Any]] = field(default_factory=dict)
     #: Attempts of which it is enough to know whose they are, and how it stands with them.
     glances: set[Key] = field(default_factory=set)

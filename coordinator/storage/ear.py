@@ -14,7 +14,7 @@ from coordinator.operations.wanted import Key
 from coordinator.storage import rows
 from coordinator.storage.pool import SESSION, STUCK_S, lent, translate
 from coordinator.storage.queries import load
-from coordinator.storage.saving import as_json
+from coordinator.storage.rows import as_json
 
 BEATS: Final = load("beats")
 LOAD: Final = load("load")

@@ -13,7 +13,7 @@ from coordinator.operations.records import GroupRow
 from coordinator.operations.submission import Draft, Need, SpecRow, fingerprint, policy_of
 from coordinator.storage import rows
 from coordinator.storage.queries import load
-from coordinator.storage.saving import as_json
+from coordinator.storage.rows import as_json
 
 LOAD = load("load")
 SAVE = load("save")

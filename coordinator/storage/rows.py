@@ -1,6 +1,8 @@
 """Rows <-> domain values."""
 
+import json
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any, Final
 
 from asyncpg import Record
@@ -24,7 +26,7 @@ _ATTEMPT_STATES: Final = {state.value: state for state in AttemptState}
 _ENDINGS: Final = {ending.value: ending for ending in Ending}
 _TASK_STATES: Final = {state.value: state for state in TaskState}
 _DEFAULT_POLICY: Final = Policy()
-_WORKER_FIELDS: Final = tuple(Worker.__slots__)
+_WORKER_FIELDS: Final = itemgetter(*Worker.__slots__)
 
 
 def task(row: Record) -> Task:
@@ -66,10 +68,9 @@ def attempt_record(one: Attempt) -> tuple[Any, ...]:
 
 def worker(row: Record) -> Worker:
     """A row of workers."""
-    values = {name: row[name] for name in _WORKER_FIELDS}
-    values["connection"] = Connection(values["connection"])
-    values["duty"] = Duty(values["duty"])
-    return Worker(**values)
+    one = Worker(*_WORKER_FIELDS(row))
+    one.connection, one.duty = Connection(one.connection), Duty(one.duty)
+    return one
 
 
 def worker_values(one: Worker) -> tuple[Any, ...]:
@@ -152,3 +153,8 @@ def rules(limits: Iterable[Record], queues: Iterable[Record], weights: Iterable[
         {row["submitter"]: row["weight"] for row in weights},
         fair,
     )
+
+
+def as_json(value: Any) -> str | None:
+    """*value* as text for an array of jsonb: a list of lists would be taken for an array of two dimensions."""
+    return None if value is None else json.dumps(value, separators=(",", ":"))

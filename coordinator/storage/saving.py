@@ -8,7 +8,7 @@ import asyncpg
 
 from coordinator.domain.task import TaskState
 from coordinator.operations.ledger import Ledger
-from coordinator.storage import blocking, guarding, rows, tending, tokens
+from coordinator.storage import blocking, calling, guarding, rows, tending, tokens
 from coordinator.storage.queries import load
 
 SAVE = load("save")
@@ -136,28 +136,14 @@ async def _workers(connection: asyncpg.Connection, ledger: Ledger) -> None:
         epochs = [ledger.workers[name].epoch for name in names]
         await connection.execute(SAVE["seen"], ledger.now, names, epochs, [ledger.seen_workers[name] for name in names])
         ledger.seen_workers.clear()
-    await _heard(connection, ledger)
-
-
-async def _heard(connection: asyncpg.Connection, ledger: Ledger) -> None:
-    """Signs of life that came through gateways."""
-    heard = ledger.foreign.heard
-    if not heard:
-        return
-    signs = ledger.foreign.signs
-    records = [
-        (name, one.seq, one.told_at, one.told_active_at, one.active_at, one.open_sessions, as_json(one.stats), one.kept)
-        for name, one in ((name, signs[name]) for name in sorted(heard))
-    ]
-    await connection.execute(SAVE["heard"], ledger.now, *_columns(8, records))
-    heard.clear()
+    await calling.save(connection, ledger)
 
 
 async def _hot(connection: asyncpg.Connection, ledger: Ledger) -> None:
     """What is told apart because it happens most: completed attempts, assigned tasks."""
     if ledger.completed:
         records = [
-            (one.task_id, one.attempt, one.seen_seq, one.exit_code, as_json(one.result), one.run_s)
+            (one.task_id, one.attempt, one.seen_seq, one.exit_code, rows.as_json(one.result), one.run_s)
             for one in ledger.completed
         ]
         await connection.execute(SAVE["completed"], ledger.now, *_columns(6, records))
@@ -208,7 +194,7 @@ async def _attempts(connection: asyncpg.Connection, ledger: Ledger) -> None:
                 one.promoted_at,
                 one.exit_code,
                 one.error,
-                as_json(one.result),
+                rows.as_json(one.result),
                 one.run_s,
                 one.done,
                 one.total,
@@ -294,8 +280,3 @@ def _plain(headers: Mapping[str, Any]) -> str:
             for key, value in headers.items()
         }
     )
-
-
-def as_json(value: Any) -> str | None:
-    """*value* as text for an array of jsonb: a list of lists would be taken for an array of two dimensions."""
-    return None if value is None else json.dumps(value, separators=(",", ":"))

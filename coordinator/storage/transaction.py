@@ -7,24 +7,23 @@ from typing import Any, Final
 
 import asyncpg
 
-from coordinator.domain.attempt import LIVE, Attempt, AttemptState
+from coordinator.domain.attempt import Attempt
 from coordinator.domain.budget import Rules
 from coordinator.domain.health import Evidence
 from coordinator.domain.lease import Lease
 from coordinator.domain.limits import Held
 from coordinator.domain.matching import Candidate, Group, TaskClass
-from coordinator.domain.task import TaskState
 from coordinator.domain.times import Times
-from coordinator.domain.worker import PRESENT, Worker
+from coordinator.domain.worker import Worker
 from coordinator.operations.jobs import SLICE, Growing, Grown
 from coordinator.operations.ledger import Ledger
 from coordinator.operations.ports import Delivery
 from coordinator.operations.records import Dependent, Expired, GroupRow, ParkedMessage, Watched
-from coordinator.operations.signs import Glimpse, Signs
+from coordinator.operations.signs import Signs
 from coordinator.operations.store import Order
 from coordinator.operations.submission import Draft
 from coordinator.operations.wanted import Wanted
-from coordinator.storage import blocking, evidence, growing, guarding, recurring, rows, saving, tending, tokens
+from coordinator.storage import blocking, calling, evidence, growing, guarding, recurring, rows, saving, tending, tokens
 from coordinator.storage.orders import Caches, Spec, order_of
 from coordinator.storage.queries import load
 
@@ -51,7 +50,7 @@ class PostgresTransaction:
         await self._load_by_time(wanted)
         await self._load_slices(wanted)
         if wanted.callers:
-            await self._load_callers(wanted)
+            await calling.find(self._connection, ledger, wanted)
         if wanted.holders:
             for name in wanted.holders:
                 ledger.held[name] = {}
@@ -72,22 +71,6 @@ class PostgresTransaction:
             await self._load_for_submission(wanted)
         await self._load_rest(wanted)
         return ledger
-
-    async def _load_callers(self, wanted: Wanted) -> None:
-        """Who says that he lives, in one go; what he holds is loaded with the rest where he begins another life."""
-        ledger = self._ledger
-        for row in await self._fetch("callers", list(wanted.callers)):
-            worker = self._know(row)
-            ledger.foreign.signs[worker.id] = Signs(
-                row["last_seq"], row["told_at"], row["told_active_at"], row["last_activity_at"], row["open_sessions"]
-            )
-            if worker.connection not in PRESENT or wanted.callers[worker.id] - {worker.instance}:
-                wanted.holders.add(worker.id)
-        if wanted.glances:
-            tasks, numbers = zip(*wanted.glances, strict=True)
-            for task, number, worker_id, state, task_state in await self._fetch("glances", list(tasks), list(numbers)):
-                live = AttemptState(state) in LIVE
-                ledger.foreign.glimpses[task, number] = Glimpse(worker_id, live, TaskState(task_state))
 
     async def _load_rest(self, wanted: Wanted) -> None:
         """What only few events ask for."""

@@ -54,21 +54,19 @@ def _version(version: str) -> Callable[[], Awaitable[Response]]:
 
 
 def router(gate: Gate) -> APIRouter:
-    """All operations."""
-    made = APIRouter(prefix="/api/v3")
+    """All operations, those that are called most first."""
     door = Door(gate)
-    VERSION.add(made, "GET", "/version", _version(gate.farm.version))
-    for_workers = APIRouter(prefix="/worker", tags=["worker"])
-    Lives(gate, door).add(for_workers)
+    for_workers = APIRouter(prefix="/api/v3/worker", tags=["worker"])
     Tasks(gate, door).add(for_workers)
+    Lives(gate, door).add(for_workers)
     Pictures(gate, door).add(for_workers)
-    made.include_router(for_workers)
-    for_operators = APIRouter(prefix="/worker-mgt", tags=["worker-mgt"])
+    for_operators = APIRouter(prefix="/api/v3/worker-mgt", tags=["worker-mgt"])
     office = Office(gate)
     Management(gate, office).add(for_operators)
     Tags(gate, office).add(for_operators)
-    made.include_router(for_operators)
-    return made
+    for_all = APIRouter(prefix="/api/v3")
+    VERSION.add(for_all, "GET", "/version", _version(gate.farm.version))
+    return APIRouter(routes=[*for_workers.routes, *for_operators.routes, *for_all.routes])
 
 
 GATEWAY: Final = Gateway(

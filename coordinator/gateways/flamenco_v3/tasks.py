@@ -44,7 +44,10 @@ _GIVEN: Final = {
     423: ("it must be something else first", CHANGE),
 }
 SCHEDULE: Final = Operation("scheduleTask", _GIVEN, (403, 409, 503))
-MAY_RUN: Final = Operation("mayWorkerRun", {200: ("whether it may go on", _KEEP)}, (400, 403, 503))
+_TASK_ID: Final = {"name": "task_id", "in": "path", "required": True, "schema": _TEXT}
+MAY_RUN: Final = Operation(
+    "mayWorkerRun", {200: ("whether it may go on", _KEEP)}, (400, 403, 503), extra={"parameters": [_TASK_ID]}
+)
 UPDATE: Final = Operation("taskUpdate", {204: ("noted", None)}, (400, 403, 404, 409, 413, 503), TaskUpdate)
 
 
@@ -83,8 +86,8 @@ class Tasks:
 
     def add(self, router: APIRouter) -> None:
         """Add them."""
-        SCHEDULE.add(router, "POST", "/task", self.schedule)
         MAY_RUN.add(router, "GET", "/task/{task_id}/may-i-run", self.may_run)
+        SCHEDULE.add(router, "POST", "/task", self.schedule)
         UPDATE.add(router, "POST", "/task/{task_id}", self.update)
 
     async def schedule(self, request: Request) -> Response:
@@ -104,10 +107,10 @@ class Tasks:
         filled = [{**one, "parameters": self._variables.replaced(one["parameters"], platform)} for one in commands]
         return JSONResponse(translate.task_of(handed, filled))
 
-    async def may_run(self, request: Request, task_id: str) -> Response:
+    async def may_run(self, request: Request) -> Response:
         """Whether the worker may go on with its task, and whether it is to be something else."""
         worker = await self._door.worker(request)
-        ref = attempt_of(task_id)
+        ref = attempt_of(request.path_params["task_id"])
         if ref is None:
             await self._door.ask(Look(worker))
             return JSONResponse(translate.keep_of(None))

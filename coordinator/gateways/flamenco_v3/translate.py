@@ -119,9 +119,13 @@ def is_uuid(text: str) -> bool:
     return _UUID.fullmatch(text) is not None
 
 
+def _task_number(task: int, attempt: int) -> int:
+    return attempt << 80 | _FRAME | _TASK << 64 | task
+
+
 def task_uuid(task: int, attempt: int) -> str:
     """What this attempt is called."""
-    return str(UUID(int=attempt << 80 | _FRAME | _TASK << 64 | task))
+    return str(UUID(int=_task_number(task, attempt)))
 
 
 def job_uuid(job: int) -> str:
@@ -131,9 +135,9 @@ def job_uuid(job: int) -> str:
 
 def ref_of(uuid: str) -> Ref | None:
     """The attempt with this UUID; None when it is none of ours."""
-    number = UUID(uuid).int
+    number = int(uuid.replace("-", ""), 16)
     task, attempt = number % _NUMBERS, number >> 80
-    if task_uuid(task, attempt) != uuid.lower() or not 0 < attempt < 2**31 or not task:
+    if number != _task_number(task, attempt) or not 0 < attempt < 2**31 or not task:
         return None
     return Ref(task, attempt)
 

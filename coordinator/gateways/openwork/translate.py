@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -13,6 +14,8 @@ PROTOCOL: Final = "openwork"
 #: Its sender says something each five minutes; three of these may be missing.
 HEARTBEAT_S: Final = 300.0
 LOST_AFTER_S: Final = 900.0
+#: As many workers' constant parts are remembered.
+_MANY: Final = 10_000
 _LIVES: Final = UUID("3f0a5f86-64f6-5b0c-8a55-0f6f3f5d2c11")
 
 #: What OpenWork calls a worker of each connection. `provisioning` is before the first heartbeat, and ours knows no such
@@ -31,6 +34,7 @@ def name_of(typeid: str) -> str:
     return typeid.replace("_", "-")
 
 
+@lru_cache(_MANY)
 def portrait_of(typeid: str) -> Portrait:
     """What is known of it."""
     return Portrait(
@@ -42,6 +46,7 @@ def portrait_of(typeid: str) -> Portrait:
     )
 
 
+@lru_cache(_MANY)
 def life_of(typeid: str) -> UUID:
     """Its heartbeats do not say which process it is: all its life is one."""
     return uuid5(_LIVES, typeid)

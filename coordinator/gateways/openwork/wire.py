@@ -33,10 +33,7 @@ def instant(value: Any) -> datetime:
         raise ValueError("must be an ISO 8601 time in UTC, such as 2026-11-07T05:31:56Z")
     if value.startswith("0000"):
         return datetime(1, 1, 1, tzinfo=UTC)
-    day, _, clock = value.removesuffix("Z").partition("T")
-    whole, _, fraction = clock.partition(".")
-    at = datetime.fromisoformat(f"{day}T{whole}+00:00")
-    return at.replace(microsecond=int(fraction[:6].ljust(6, "0"))) if fraction else at
+    return datetime.fromisoformat(value)
 
 
 def _activity(value: Any) -> datetime | None:

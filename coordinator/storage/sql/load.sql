@@ -8,18 +8,6 @@ SELECT w.*, l.last_seen_at
   FROM workers w JOIN worker_liveness l ON l.worker_id = w.id
  WHERE w.id = ANY($1::text[]);
 
--- name: callers
--- Who says that he lives, with his signs of life.
-SELECT w.*, l.last_seen_at, l.last_seq, l.told_at, l.told_active_at, l.last_activity_at, l.open_sessions
-  FROM workers w JOIN worker_liveness l ON l.worker_id = w.id
- WHERE w.id = ANY($1::text[]);
-
--- name: glances
-SELECT a.task_id, a.attempt, a.worker_id, a.state, t.state
-  FROM unnest($1::bigint[], $2::integer[]) AS named(task_id, attempt)
-  JOIN attempts a ON a.task_id = named.task_id AND a.attempt = named.attempt
-  JOIN tasks t ON t.id = a.task_id;
-
 -- name: signs
 -- Columns in the order of the fields of `Signs`.
 SELECT worker_id, last_seq, told_at, told_active_at, last_activity_at, open_sessions, NULL FROM worker_liveness

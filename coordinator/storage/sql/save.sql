@@ -157,39 +157,6 @@ SELECT u.worker_id, u.epoch, $1, u.seq FROM unnest($2::text[], $3::bigint[], $4:
 ON CONFLICT (worker_id) DO UPDATE
    SET epoch = excluded.epoch, last_seen_at = excluded.last_seen_at, last_seq = excluded.last_seq;
 
--- name: heard
--- Signs of life of workers behind gateways, and a sample of those that are always kept (2), of others (1) one in ten
--- seconds or so of each, of some none (0).
-WITH heard AS (
-    UPDATE worker_liveness l
-       SET last_seen_at = $1, last_seq = u.seq, told_at = u.told_at,
-           told_active_at = u.told_active_at, last_activity_at = u.active_at,
-           open_sessions = u.open_sessions, stats = coalesce(u.stats::jsonb, l.stats),
-           sampled_at = CASE WHEN u.kept = 2 OR (u.kept = 1 AND l.sampled_at <= $1::timestamptz - interval '10 seconds')
-                             THEN $1 ELSE l.sampled_at END
-      FROM unnest($2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[], $7::bigint[],
-                  $8::text[], $9::integer[])
-           AS u(worker_id, seq, told_at, told_active_at, active_at, open_sessions, stats, kept)
-     WHERE l.worker_id = u.worker_id
-    RETURNING l.worker_id, u.kept > 0 AND l.sampled_at = $1 AS sampled, u.stats::jsonb AS stats)
-INSERT INTO samples
-SELECT $1, h.worker_id, (SELECT count(*) FROM attempts a WHERE a.worker_id = h.worker_id AND a.state <> 'ended'),
-       figure(stats->>'cpu_percent'),
-       figure(stats->'load'->>0), figure(stats->'load'->>1), figure(stats->'load'->>2),
-       figure(stats->>'memory_used'), figure(stats->>'memory_total'), NULL, NULL,
-       figure(stats->>'network_received_rate'), figure(stats->>'network_sent_rate'),
-       ARRAY(SELECT figure(value) FROM jsonb_array_elements_text(stats->'cores_percent') WITH ORDINALITY AS v(value, n)
-              ORDER BY n),
-       ARRAY(SELECT figure(g->>'percent') FROM jsonb_array_elements(stats->'gpus') WITH ORDINALITY AS v(g, n) ORDER BY n),
-       ARRAY(SELECT figure(g->>'memory_used') FROM jsonb_array_elements(stats->'gpus') WITH ORDINALITY AS v(g, n)
-              ORDER BY n),
-       ARRAY(SELECT figure(g->>'memory_total') FROM jsonb_array_elements(stats->'gpus') WITH ORDINALITY AS v(g, n)
-              ORDER BY n),
-       ARRAY(SELECT figure(g->>'temperature') FROM jsonb_array_elements(stats->'gpus') WITH ORDINALITY AS v(g, n)
-              ORDER BY n),
-       stats->'extra'
-  FROM heard h WHERE h.sampled;
-
 -- name: outputs
 INSERT INTO outputs (task_id, attempt, name, size, digest, media_type, stored, location)
 SELECT DISTINCT ON (task_id, attempt, name) *
