@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-EVERY_S = 3600.0
+EVERY_S = 60.0
 
 
 class LogPartitions(Protocol):

@@ -1,20 +1,22 @@
 """Retention: jobs that were finished long ago are set aside by an event; what is set aside is removed in slices.
 
+Whatever finds something goes on in the next round, so that what is removed keeps up with what is made.
+
 Copies of files that nobody can ask for any more go, too: a newer picture of the same name replaced it, say. Each
 coordinator looks through its own, one shelf at a time.
 """
 
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import Protocol
 
 from coordinator.operations.inbox import Inbox
 from coordinator.operations.retention import ArchiveOld
 
 EVERY_S = 2.0
-#: Between looks for old jobs, and for old history, in rounds.
-LOOK = 15
-FORGET = 300
-#: Between looks at one of the shelves of copies: all are looked at in about two hours.
+#: Rounds until the next look for old jobs, and for old history, when one has found nothing.
+LOOK = 5
+#: Rounds between looks at one of the shelves of copies: all are looked at in about two hours.
 TIDY = 15
 #: As many slices are removed in one round.
 SLICES = 5
@@ -30,7 +32,7 @@ class Archive(Protocol):
         """Remove some of what was archived; false when there was nothing."""
 
     async def remove_history(self, days: int) -> bool:
-        """Remove some old history; false when there was none."""
+        """Remove some old history; false when all of it has been looked at."""
 
     async def unnamed(self, digests: Collection[str]) -> list[str]:
         """Those of *digests* that no output has."""
@@ -65,21 +67,20 @@ class Retention:
         self._shelves = shelves
         self._job_days = job_days
         self._archive_days = archive_days
-        self._round = 0
+        self._round = self._jobs_in = self._history_in = 0
 
     async def keep(self) -> None:
         """One round."""
-        if self._job_days and self._round % LOOK == 0 and not self._inbox.holds(ArchiveOld):
+        if self._job_days and self._jobs_in == 0 and not self._inbox.holds(ArchiveOld):
             jobs = await self._archive.old_jobs(self._job_days)
             if jobs:
                 self._inbox.post(ArchiveOld(tuple(jobs), self._job_days))
-        for _ in range(SLICES):
-            if not await self._archive.remove_slice(self._copies.forget):
-                break
-        if self._archive_days and self._round % FORGET == 0:
-            for _ in range(SLICES):
-                if not await self._archive.remove_history(self._archive_days):
-                    break
+            self._jobs_in = 0 if jobs else LOOK
+        await _some(partial(self._archive.remove_slice, self._copies.forget))
+        if self._archive_days and self._history_in == 0:
+            more = await _some(partial(self._archive.remove_history, self._archive_days))
+            self._history_in = 0 if more else LOOK
+        self._jobs_in, self._history_in = max(0, self._jobs_in - 1), max(0, self._history_in - 1)
         if self._round % TIDY == 0:
             await self.tidy(self._round // TIDY % self._shelves)
         self._round += 1
@@ -89,3 +90,11 @@ class Retention:
         kept = await self._copies.settled(shelf)
         if kept:
             await self._copies.forget(await self._archive.unnamed(kept))
+
+
+async def _some(remove: Callable[[], Awaitable[bool]]) -> bool:
+    """Remove some slices; whether there is more."""
+    for _ in range(SLICES):
+        if not await remove():
+            return False
+    return True

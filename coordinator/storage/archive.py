@@ -1,7 +1,7 @@
 """Removes what was archived, beside the writer: nothing about an archived job changes any more."""
 
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
@@ -9,7 +9,7 @@ from coordinator.storage.pool import lent, transaction, translate
 from coordinator.storage.queries import load
 
 SQL: Final = load("recurring")
-#: Tasks, or rows of history, that one transaction removes.
+#: Tasks, or archives, that one transaction removes.
 SLICE: Final = 1000
 #: Jobs that are set aside in one go.
 MOST_JOBS: Final = 20
@@ -20,6 +20,8 @@ class PostgresArchive:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        #: How far the history has been looked at.
+        self._reached = 0
 
     async def old_jobs(self, days: int) -> list[int]:
         """Some jobs that were finished *days* ago and that nothing holds on to."""
@@ -53,15 +55,19 @@ class PostgresArchive:
             raise translate(error) from error
 
     async def remove_history(self, days: int) -> bool:
-        """Remove a slice of history and archives of more than *days* ago; false when there was none."""
+        """Remove a slice of history and archives of more than *days* ago.
+
+        False when all that is so old has been looked at; the next call begins anew. Each looks at as much, however
+        much is kept.
+        """
         try:
             async with lent(self._pool) as connection:
-                removed: list[Any] = [
-                    await connection.execute(SQL[name], days, SLICE) for name in ("remove_history", "remove_archives")
-                ]
+                reached: int | None = await connection.fetchval(SQL["remove_history"], days, self._reached)
+                removed = await connection.execute(SQL["remove_archives"], days, SLICE)
         except Exception as error:
             raise translate(error) from error
-        return any(map(_any, removed))
+        self._reached = reached or 0
+        return reached is not None or _any(removed)
 
 
 def _any(done: str) -> bool:

@@ -161,12 +161,16 @@ DELETE FROM tasks WHERE id = ANY($1::bigint[]);
 DELETE FROM jobs j WHERE j.archived_at IS NOT NULL AND NOT EXISTS (SELECT FROM tasks t WHERE t.job_id = j.id);
 
 -- name: remove_history
--- Of what is gone; $1 days old at least.
-DELETE FROM history WHERE id IN (
-    SELECT h.id FROM history h
-     WHERE h.at < farm_now() - make_interval(days => $1)
-       AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = h.task_id) AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = h.job_id)
-     LIMIT $2);
+-- Looks at the next thousand rows after $2, in their order, which is that of time but for neighbours, and removes those
+-- of $1 days ago that are about what is gone. How far it came; null when there is nothing old after that.
+WITH looked AS MATERIALIZED (SELECT id, at, task_id, job_id FROM history WHERE id > $2 ORDER BY id LIMIT 1000),
+     removed AS (
+    DELETE FROM history WHERE id = ANY (ARRAY(
+        SELECT l.id FROM looked l
+         WHERE l.at < farm_now() - make_interval(days => $1)
+           AND NOT EXISTS (SELECT FROM tasks t WHERE t.id = l.task_id)
+           AND NOT EXISTS (SELECT FROM jobs j WHERE j.id = l.job_id))))
+SELECT max(id) FROM looked HAVING count(*) = 1000 AND min(at) < farm_now() - make_interval(days => $1);
 
 -- name: remove_archives
 DELETE FROM archives WHERE job_id IN (

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from coordinator.api.blobs import SHELVES, Blobs
 from coordinator.domain.job import JOB_FINISHED, Job, JobState
 from coordinator.domain.retention import may_archive
-from coordinator.duties.retention import Retention
+from coordinator.duties.retention import LOOK, Retention
 from coordinator.operations.changes import KeepJob
 from coordinator.operations.inbox import Inbox
 from coordinator.operations.requests import CancelJob, ConflictError, NotFoundError, RequeueFailed
@@ -139,6 +139,75 @@ async def test_a_copy_that_no_output_has_any_more_goes_and_others_stay(farm: Far
         for shelf in range(SHELVES):
             await keeper.tidy(shelf)
     assert [blobs.path(one).exists() for one in (named, replaced, coming)] == [True, False, True]
+
+
+async def test_old_history_of_what_is_gone_goes_a_thousand_rows_at_a_time_and_the_rest_stays(farm: Farm) -> None:
+    """Each call looks at as much, whatever is kept, and the next one goes on after it."""
+    job = await farm.submit({})
+    await farm.rows(
+        """INSERT INTO history (at, event, job_id, task_id)
+           SELECT farm_now() - interval '400 days', 'old', $1 + n % 2, CASE WHEN n % 2 = 1 THEN 1000 + n END
+             FROM generate_series(1, 2500) AS n UNION ALL SELECT farm_now(), 'new', NULL, 1000""",
+        job.job,
+    )
+    async with pooled(farm.database_url) as pool:
+        archive = PostgresArchive(pool)
+        rounds = 1
+        while await archive.remove_history(365):
+            rounds += 1
+    assert rounds in {3, 4}, "the farm's own duty may have been there before"
+    left = await farm.rows("SELECT event, count(*) FROM history WHERE event IN ('old', 'new') GROUP BY 1 ORDER BY 1")
+    assert [tuple(row) for row in left] == [("new", 1), ("old", 1250)]
+
+
+async def test_logs_of_days_that_are_over_go_with_their_days_and_no_late_one_stays_behind(farm: Farm) -> None:
+    ear = "INSERT INTO logs SELECT (farm_now() AT TIME ZONE 'UTC')::date - $1::integer, 1, 1, 0, 'text'"
+    for days in (0, 40):
+        await farm.rows(ear, days)
+    await farm.rows(LATER.format(4))
+    await farm.rows("SELECT keep_log_partitions(3, 30)")
+    assert [tuple(row) for row in await farm.rows("SELECT tableoid::regclass::text = 'logs_default' FROM logs")] == [
+        (False,)
+    ]
+    await farm.rows(ear, 0)
+    await farm.rows(LATER.format(33))
+    await farm.rows("SELECT keep_log_partitions(3, 30)")
+    assert (await farm.rows("SELECT count(*) FROM logs"))[0][0] == 1
+
+
+class Backlog:
+    """An archive with so much to remove."""
+
+    def __init__(self, *, jobs: int, slices: int, history: int) -> None:
+        self.jobs, self.slices, self.history = jobs, slices, history
+
+    async def old_jobs(self, _: int) -> list[int]:
+        self.jobs -= 1
+        return [1] if self.jobs >= 0 else []
+
+    async def remove_slice(self, _: Any) -> bool:
+        self.slices -= 1
+        return self.slices >= 0
+
+    async def remove_history(self, _: int) -> bool:
+        self.history -= 1
+        return self.history >= 0
+
+    async def unnamed(self, _: Collection[str]) -> list[str]:
+        return []
+
+
+async def test_what_finds_something_goes_on_in_the_next_round(tmp_path: Path) -> None:
+    """Else a farm of many tasks a day would make more than is ever removed."""
+    inbox, backlog = Inbox(), Backlog(jobs=10, slices=50, history=50)
+    duty = Retention(inbox, backlog, Blobs(tmp_path), shelves=SHELVES, job_days=1, archive_days=1)
+    for _ in range(10):
+        await duty.keep()
+        await inbox.take(100)
+    assert (backlog.jobs, backlog.slices, backlog.history) == (0, 0, 0)
+    for _ in range(LOOK):
+        await duty.keep()
+    assert (backlog.jobs, backlog.history) == (-1, -1), "when there was nothing, it looks again later"
 
 
 @given(
