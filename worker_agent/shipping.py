@@ -35,6 +35,7 @@ class Shipping:
         self._spool = Spool(spool_directory)
         self._envelopes = Envelopes(address.worker, address.instance)
         self._present = asyncio.Event()
+        self._losing = False
 
     @property
     def connected(self) -> bool:
@@ -56,7 +57,11 @@ class Shipping:
 
     def log(self, events: list[bytes]) -> None:
         """Send these log events, when the broker takes them."""
+        before = self._spool.dropped
         self._spool.put(events)
+        if self._spool.dropped > before and not self._losing:
+            self._losing = True
+            log.warning("logs are dropped: nobody takes them, and there is no room to keep them")
 
     async def flushed(self, within_s: float) -> bool:
         """Whether all events were confirmed in time; logs get what is left of it."""
@@ -107,7 +112,7 @@ class Shipping:
             try:
                 await self._publisher.publish(Lane.LOGS, key, self._envelopes.wrap(events))
                 self._spool.done()
-                flowing = True
+                flowing, self._losing = True, False
             except RoadError as error:
                 self._spool.keep()
                 if flowing:

@@ -2,12 +2,14 @@
 
 First in, first out, also over the agent's own death: a segment is deleted when all of it has been confirmed, and one
 that was half sent is sent again (chunks are numbered, the coordinator stores each once). Bounded: what comes when the
-spool is full, or when the disk is, is dropped and counted.
+spool is full, or when the disk is, is dropped and counted, and each log says where: the first piece that it lost is
+replaced by a line.
 """
 
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 from collections import deque
 from pathlib import Path
@@ -17,6 +19,10 @@ from typing import Final
 MEMORY_BYTES: Final = 1024 * 1024
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
 SPOOL_BYTES: Final = 512 * 1024 * 1024
+DROPPED: Final = (
+    "\n[farmhand] a part of this log is missing: the worker could not send it, and had no room to keep it\n"
+)
+_compact: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Spool:
@@ -33,6 +39,8 @@ class Spool:
         self._numbers = itertools.count(1)
         self._files: deque[tuple[Path, int]] = deque()
         self._stored = 0
+        #: Which logs have lost something that no file tells of yet, and what will tell of it; these wait in memory.
+        self._marks: dict[tuple[int, int], bytes] = {}
         self.dropped = 0
         self.filled = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -92,13 +100,20 @@ class Spool:
             return
         self._files[-1] = (path, size + len(block))
         self._stored += len(block)
+        self._marks.clear()
         self._memory.clear()
         self._memory_size = 0
 
     def _drop(self) -> None:
-        self.dropped += len(self._memory)
-        self._memory.clear()
-        self._memory_size = 0
+        """Lose what waits in memory, but for a line of each log that says so."""
+        for event in self._memory:
+            lost = json.loads(event)
+            log = lost["task"], lost["attempt"]
+            if self._marks.get(log) != event:
+                self.dropped += 1
+                self._marks.setdefault(log, _compact(lost | {"text": DROPPED}).encode())
+        self._memory = deque(self._marks.values())
+        self._memory_size = sum(len(event) + 1 for event in self._memory)
 
     async def take(self, most_bytes: int) -> list[bytes]:
         """The oldest events, as many as fit *most_bytes*; they stay here until `done`."""
@@ -111,6 +126,7 @@ class Spool:
                 self._lent.append(source.popleft())
             if source is self._memory:
                 self._memory_size -= used
+                self._marks.clear()
             if not self._lent:
                 source.clear()
                 self.done()
