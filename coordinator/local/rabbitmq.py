@@ -27,6 +27,8 @@ MANAGEMENT: Final = "rabbitmq_management"
 PROMETHEUS: Final = "rabbitmq_prometheus"
 EVENT_EXCHANGE: Final = "rabbitmq_event_exchange"
 _READY_S: Final = 120.0
+#: A quorum queue keeps in memory what its log of writes holds; the default is 512 MiB.
+_WAL_BYTES: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,11 @@ class PrivateRabbit:
         """The process id of the node, while it runs."""
         return self._node.pid if self._node and self._node.running else None
 
+    @property
+    def data(self) -> Path:
+        """Where it keeps its messages."""
+        return self._directory / "data"
+
     def spawn(self) -> None:
         """Start it; `wait_ready` says when it answers."""
         self._prepare()
@@ -140,7 +147,7 @@ class PrivateRabbit:
 
     def forget(self) -> None:
         """Lose all data, as when its disk is replaced. It must not be running."""
-        shutil.rmtree(self._directory / "data", ignore_errors=True)
+        shutil.rmtree(self.data, ignore_errors=True)
 
     def ctl(self, *words: str, timeout_s: float = 60) -> str:
         """What `rabbitmqctl` *words* prints. It starts an Erlang of its own: a second or two.
@@ -183,6 +190,9 @@ class PrivateRabbit:
             "log.file = rabbitmq-node.log",
             "log.file.rotation.size = 10485760",
             "log.file.rotation.count = 3",
+            f"raft.wal_max_size_bytes = {_WAL_BYTES}",
+            # Else processes that have little to do keep what they have passed on.
+            "background_gc_enabled = true",
         ]
         if self._peers:
             lines += ["cluster_formation.peer_discovery_backend = classic_config"]
