@@ -11,7 +11,7 @@ INPUTS ?= 200000
 SECONDS ?= 120
 
 .DEFAULT_GOAL := help
-.PHONY: help ready demo test test-all test-containers check lint faults faults-short fuzz bench beside fmt lock hooks clean
+.PHONY: help ready demo test test-all test-containers check lint faults faults-short day fuzz bench beside fmt lock hooks clean
 
 help: ## Show these commands
 	@echo "make COMMAND, where COMMAND is one of"
@@ -47,6 +47,9 @@ faults: ready ## Hurt a whole farm in every way we know, some hundred times, and
 
 faults-short: ready ## A selection of these, in a few minutes
 	@$(BIN)/python -m coordinator.proof.faults --short --seconds 240
+
+day: ready ## A day of a farm of a hundred workers in some 20 minutes: nothing may grow; writes docs/day.md
+	@$(BIN)/python -m coordinator.proof.day --write docs/day.md
 
 fuzz: ready ## Bad input by the million: make fuzz INPUTS=1000000 SECONDS=600
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/fuzz.txt
