@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -10,6 +10,7 @@ from schemas.base import MAX_MESSAGE_BYTES
 from schemas.task import Held, Phase
 from schemas.worker import Duty, MachineStats, WorkerHeartbeat, WorkerOnline
 from worker_agent.config import Settings
+from worker_agent.leases import boottime
 from worker_agent.machine_stats import Sampler, describe_platform, measure_capacity
 
 #: What the envelope takes.
@@ -46,7 +47,7 @@ class Presence:
         self._offers = offers
         self._platform = describe_platform()
         self._capacity = measure_capacity(settings.slots, settings.cpus, settings.memory_mb, settings.gpus)
-        self._active_at = datetime.now(UTC)
+        self._active_s = boottime()
         self._sampler = Sampler(settings.outputs if settings.outputs.is_dir() else settings.data)
 
     def offer(self, offers: Offers) -> bool:
@@ -56,7 +57,7 @@ class Presence:
 
     def active(self) -> None:
         """Something was done just now."""
-        self._active_at = datetime.now(UTC)
+        self._active_s = boottime()
 
     def sample(self) -> MachineStats:
         """How the machine feels; blocks for a moment."""
@@ -94,11 +95,12 @@ class Presence:
     def heartbeat(self, duty: Duty, holds: list[Held], stats: MachineStats | None) -> bytes:
         """I am alive, and hold this; as JSON that fits a message. What gives way first is the load of each core and the
         GPUs, then all statistics."""
-        now = datetime.now(UTC)
         if holds:
-            self._active_at = now
+            self.active()
+        # However often the machine's clock was set meanwhile.
+        active_at = datetime.now(UTC) - timedelta(seconds=boottime() - self._active_s)
         beat = WorkerHeartbeat(
-            duty=duty, holds=holds, queues=self._settings.queues, stats=stats, last_activity_at=self._active_at
+            duty=duty, holds=holds, queues=self._settings.queues, stats=stats, last_activity_at=active_at
         )
         if stats is not None and not _fits(_json(beat)):
             beat = beat.model_copy(update={"stats": stats.model_copy(update={"cores_percent": [], "gpus": []})})

@@ -22,10 +22,11 @@ NAME = "node-1"
 class AgentProcess:
     """`farmhand-agent` as a process of its own."""
 
-    def __init__(self, argv: list[str], log: Path) -> None:
+    def __init__(self, argv: list[str], log: Path, target: Callable[..., None] = launch.agent, *more: object) -> None:
+        """*target* gets *argv*, the log's name, and *more*."""
         self.log = log
         log.touch()
-        self._process = launch.CONTEXT.Process(target=launch.agent, args=(argv, str(log)))
+        self._process = launch.CONTEXT.Process(target=target, args=(argv, str(log), *more))
         self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid

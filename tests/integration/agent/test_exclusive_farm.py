@@ -4,10 +4,12 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from tests.integration.agent import clocks
 from tests.integration.agent.conftest import AgentProcess
 from tests.support import ticks
 from tests.support.farm import Farm, running
@@ -44,11 +46,11 @@ def book(tmp_path: Path) -> Book:
 
 
 @pytest.fixture
-async def start(amqp_url: str, tmp_path: Path) -> AsyncIterator[Callable[[str], AgentProcess]]:
+async def start(amqp_url: str, tmp_path: Path) -> AsyncIterator[Callable[..., AgentProcess]]:
     """Starts an agent of its own name; killed with the test."""
     started: list[AgentProcess] = []
 
-    def one(name: str) -> AgentProcess:
+    def one(name: str, *how: Any) -> AgentProcess:
         home = tmp_path / name
         argv = [
             "--worker",
@@ -60,7 +62,7 @@ async def start(amqp_url: str, tmp_path: Path) -> AsyncIterator[Callable[[str], 
             "--output-root",
             str(tmp_path / "out"),
         ]
-        started.append(AgentProcess(argv, tmp_path / f"{name}.log"))
+        started.append(AgentProcess(argv, tmp_path / f"{name}.log", *how))
         return started[-1]
 
     yield one
@@ -137,3 +139,47 @@ async def test_a_coordinator_that_is_gone_for_longer_costs_a_run_and_no_overlap(
     async with running(database_url, amqp_url, hurried=True) as farm:
         await farm.until(RUNS_AGAIN)
         await book.finish(farm, 2)
+
+
+#: When things were, as the farm tells it: all of them while the test ran.
+TIMES = """
+SELECT min(at) >= $1::timestamptz AND max(at) <= farm_now()
+  FROM (SELECT at FROM history UNION ALL SELECT started_at FROM attempts UNION ALL SELECT ended_at FROM attempts
+        UNION ALL SELECT last_seen_at FROM worker_liveness UNION ALL SELECT last_activity_at FROM worker_liveness) AS x
+"""
+HOUR_S = 3600.0
+
+
+@pytest.mark.extensive
+@pytest.mark.timeout(240)
+async def test_clocks_that_are_an_hour_off_and_jump_make_no_difference(
+    database_url: str, amqp_url: str, start: Callable[..., AgentProcess], book: Book, tmp_path: Path
+) -> None:
+    off, hours = tmp_path / "clocks-are-off", {"node-1": HOUR_S, "node-2": -HOUR_S}
+    off.touch()
+
+    def wrong(name: str) -> AgentProcess:
+        return start(name, clocks.agent, hours[name], str(off))
+
+    async with at_work(database_url, amqp_url, wrong, book, hurried=False) as (farm, holder):
+        began = (await farm.rows("SELECT min(at) FROM history"))[0][0]
+        # Whenever the clocks jump, its lease is renewed as before, and it goes on.
+        for jump in (off.unlink, off.touch):
+            await renewed(farm)
+            jump()
+            await renewed(farm)
+        assert len(ticks.runs(book.path)) == 1
+        assert await farm.rows("SELECT FROM workers WHERE connection <> 'online'") == []
+        # It ends with its lease, and not before the other may run it.
+        holder.signal(signal.SIGSTOP)
+        await farm.until(RUNS_AGAIN, within_s=150)
+        holder.signal(signal.SIGCONT)
+        await book.finish(farm, 2)
+        assert await farm.rows("SELECT count(*) FROM attempts WHERE accepted") == [(1,)]
+        assert await farm.until(TIMES, began)
+
+
+async def renewed(farm: Farm) -> None:
+    """Wait until the lease has been renewed."""
+    before = (await farm.rows("SELECT until FROM leases"))[0][0]
+    await farm.until("SELECT until > $1 FROM leases", before)
