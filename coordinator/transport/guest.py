@@ -46,6 +46,9 @@ class GuestBroker:
         self._waiting: dict[str, int] = {}
         self._channel: AbstractChannel | None = None
         self._opening = asyncio.Lock()
+        #: To look at queues: one that is not there ends its channel, and whatever else goes on there.
+        self._looking: AbstractChannel | None = None
+        self._turn = asyncio.Lock()
 
     @property
     def connected(self) -> bool:
@@ -111,26 +114,36 @@ class GuestBroker:
 
     async def depth(self, queue: str) -> tuple[int, int] | None:
         """How many messages wait in a queue, and how many consume it."""
-        channel = await self._out()
-        try:
-            done = await self._do(channel.queue_declare(queue, passive=True))
-        except UnavailableError as error:
-            if isinstance(error.__cause__, LostError) and isinstance(error.__cause__.__cause__, ChannelNotFoundEntity):
-                return None
-            raise
+        async with self._turn:
+            if self._looking is None or self._looking.is_closed:
+                self._looking = await self._open()
+            channel = self._looking
+            try:
+                with losses():
+                    async with asyncio.timeout(ANSWER_S):
+                        done = await channel.queue_declare(queue, passive=True)
+            except LostError as error:
+                self._looking = None
+                await close_channel(channel)
+                if isinstance(error.__cause__, ChannelNotFoundEntity):
+                    return None
+                raise UnavailableError(f"the other broker: {error}") from error
         return int(done.message_count or 0), int(done.consumer_count or 0)
 
     async def _out(self) -> AbstractChannel:
         """The channel on which we publish, a fresh one when the last has closed."""
         async with self._opening:
             if self._channel is None or self._channel.is_closed:
-                if not self._publishing.connected:
-                    raise UnavailableError("the other broker cannot be reached")
-                try:
-                    self._channel = await open_channel(await self._publishing.connection(), confirms=True)
-                except LostError as error:
-                    raise UnavailableError(f"the other broker: {error}") from error
+                self._channel = await self._open()
             return self._channel
+
+    async def _open(self) -> AbstractChannel:
+        if not self._publishing.connected:
+            raise UnavailableError("the other broker cannot be reached")
+        try:
+            return await open_channel(await self._publishing.connection(), confirms=True)
+        except LostError as error:
+            raise UnavailableError(f"the other broker: {error}") from error
 
     async def _do(self, request: Awaitable[Any]) -> Any:
         """The broker's answer; after any other the channel is not used again."""

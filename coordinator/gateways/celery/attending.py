@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 AGAIN_S: Final = 3.0
 ANEW_S: Final = 60.0
 MEASURE_S: Final = 15.0
+#: How often it is looked whether those are there that say nothing while they run a task.
+LOOK_S: Final = 2.0
 MOST_QUEUES: Final = 100
 AT_ONCE: Final = 50
 #: So much later than we first heard of a process it may say that it began, and be the same.
@@ -32,8 +34,8 @@ MARGIN_S: Final = 10
 EXPIRES_MS: Final = 600_000
 #: The worker itself declares its inbox, with whatever its application adds.
 ARGUMENTS: Final = {"x-queue-type": "classic", "x-expires": EXPIRES_MS}
-_LOOKS: Final = 20
-_LOOK_S: Final = 0.1
+_TRIES: Final = 20
+_TICK_S: Final = 0.1
 
 
 class Attending:
@@ -44,14 +46,14 @@ class Attending:
         self._control = control
         self._hearing = hearing
         self._prefix = prefix
-        self._polled_at = self._measured_at = float("-inf")
+        self._polled_at = self._measured_at = self._looked_at = float("-inf")
         #: Of each queue that workers serve: messages and consumers.
         self.depths: dict[str, tuple[int, int]] = {}
 
     async def run(self) -> None:
         """For ever."""
         while True:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_TICK_S)
             if not self._guest.connected:
                 continue
             try:
@@ -67,6 +69,9 @@ class Attending:
         if now - self._polled_at >= translate.POLL_S:
             self._polled_at = now
             await self._poll(now)
+        if now - self._looked_at >= LOOK_S:
+            self._looked_at = now
+            await self._look(now)
         if now - self._measured_at >= MEASURE_S:
             self._measured_at = now
             await self._measure()
@@ -79,10 +84,11 @@ class Attending:
     async def _attend(self, some: dict[str, Life], now: float) -> None:
         for life in some.values():
             life.asked_at = now
+        # First: what ends before, on a worker that has just reconnected, may be unheard.
+        await self._control.tell("enable_events", {}, some)
         stats, tasks, queues = await asyncio.gather(
             *(self._control.ask(what, {}, some) for what in ("stats", "registered", "active_queues"))
         )
-        await self._control.tell("enable_events", {}, some)
         await asyncio.gather(
             *(
                 self._prepare(hostname, life, said, names_of(tasks.get(hostname)), names_of(queues.get(hostname)))
@@ -104,6 +110,7 @@ class Attending:
             inbox = translate.inbox_of(self._prefix, translate.name_of(life.foreign), life.instance)
             if inbox not in queues and not await self._consume(hostname, inbox):
                 return
+        life.pool = translate.pool_of(stats)
         life.inbox, life.unasked, life.queues = inbox, False, tuple(one for one in queues if one != inbox)
         await self._hearing.describe(life, translate.inspected(life.foreign, stats, tasks, queues, inbox))
 
@@ -119,12 +126,20 @@ class Attending:
         said = await self._control.ask("add_consumer", arguments, [hostname])
         if "ok" not in (said.get(hostname) or {}):
             return False
-        for _ in range(_LOOKS):
+        for _ in range(_TRIES):
             depth = await self._guest.depth(inbox)
             if depth is not None and depth[1] > 0:
                 return True
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_TICK_S)
         return False
+
+    async def _look(self, now: float) -> None:
+        """A solo worker neither beats nor answers while it runs a task: it lives while the broker sees it consume."""
+        for hostname, life in list(self._hearing.lives.items()):
+            silent = life.pool == translate.SOLO and not life.gone and now - life.heard_at >= LOOK_S
+            depth = await self._guest.depth(life.inbox) if silent and life.inbox else None
+            if depth is not None and depth[1] > 0:
+                await self._hearing.sees(hostname, life)
 
     async def _measure(self) -> None:
         """How much waits in the queues that workers serve."""

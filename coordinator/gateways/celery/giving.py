@@ -1,7 +1,8 @@
 """Tasks for the workers of one broker: published once each, to the queue that the one worker consumes, and taken back.
 
-What is published twice may run twice: so what may have been published before is looked for, in the queue and with the
-worker, and published again only when neither has it. The farm gives a worker no more than its pool runs at once.
+What is published twice may run twice. What the broker has confirmed is never published again: if its worker never has
+it, the farm loses the attempt, and the next one has another id. Of what another coordinator may have published it is
+looked whether the queue or the worker has it, twice, before it is. A worker gets no more than its pool runs at once.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from coordinator.operations.ports import Guest, Post
 from coordinator.operations.requests import RefusedError, UnavailableError
 from coordinator.operations.table import Report
 from schemas.base import Message
-from schemas.task import Assign, AssignedAttempt, Outcome, Revoke, TaskFinished
+from schemas.task import Assign, AssignedAttempt, Outcome, Revoke, TaskFinished, TaskStarted
 from schemas.worker import RequestState, WorkerStateChanged
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,9 @@ class Giving:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         #: Whose end we have asked for.
         self.revoked: dict[tuple[int, int], None] = {}
+        #: What the broker has confirmed; what may have been published by others, and was found nowhere.
+        self._published: dict[tuple[int, int], None] = {}
+        self._absent: set[tuple[int, int]] = set()
         #: What its worker did not have at the last look; inboxes of workers that are gone, emptied.
         self._missing: set[tuple[int, int]] = set()
         self._emptied: set[str] = set()
@@ -81,21 +85,32 @@ class Giving:
         if not isinstance(inbox, str):
             return  # it has just come back: told again in a moment
         uuid = translate.uuid_of(self._tag, hold.task, hold.attempt)
+        key = (hold.task, hold.attempt)
         if hold.sends > 1 and await self._may_have(hold, inbox, uuid):
             return
         headers, body = translate.message_of(attempt, uuid)
         await self._guest.publish(
             Post(self._exchange, inbox, body, headers, correlation_id=uuid, lasting=True, certain=True)
         )
+        _remember(self._published, key)
+        self._absent.discard(key)
 
     async def _may_have(self, hold: Hold, inbox: str, uuid: str) -> bool:
-        """Whether the worker has it or will, as far as can be known."""
+        """Whether the worker has it or will, as far as can be known; where it does, and has not said so, it runs."""
+        key = (hold.task, hold.attempt)
         depth = await self._guest.depth(inbox)
         if depth is None or depth[0] > 0:
-            return depth is not None
+            return depth is not None or key in self._published
         _, hostname = translate.place_of(hold.foreign_id)
         said = await self._control.ask("query_task", {"ids": [uuid]}, [hostname])
-        return hostname not in said or uuid in (said[hostname] or {})
+        answers = hostname in said
+        if uuid in (said[hostname] or {}) if answers else hold.platform.get("pool") == translate.SOLO:
+            await self._gate.ask(Report(hold.worker, (TaskStarted(task=hold.task, attempt=hold.attempt),)))
+            return True
+        if not answers or key in self._published or key not in self._absent:
+            self._absent.add(key)
+            return True
+        return False
 
     async def _comply(self, worker: str, request: RequestState) -> None:
         """What it is asked for needs no word of its protocol: it is given nothing, and loses what may not go on."""
@@ -110,9 +125,7 @@ class Giving:
     async def _revoke(self, worker: str, attempts: Sequence[tuple[int, int]]) -> None:
         """Have a worker end these. A prefork pool kills the process; others finish what they have begun."""
         for one in attempts:
-            self.revoked[one] = None
-            while len(self.revoked) > _REMEMBERED:
-                del self.revoked[next(iter(self.revoked))]
+            _remember(self.revoked, one)
         holders = await self._gate.holdings.holders(translate.PROTOCOL, worker)
         hostnames = [translate.place_of(holder.foreign_id)[1] for holder in holders]
         ids = [translate.uuid_of(self._tag, task, attempt) for task, attempt in attempts]
@@ -145,6 +158,7 @@ class Giving:
                     for hold in some:
                         missing |= await self._compare(hold, said[hostname])
         self._missing = missing
+        self._absent &= {(one.task, one.attempt) for one in holds}
         await self._empty()
 
     def _is_here(self, hold: Hold) -> bool:
@@ -179,3 +193,10 @@ class Giving:
             elif inbox not in self._emptied and await self._guest.depth(inbox) is not None:
                 await self._guest.purge(inbox)
                 self._emptied.add(inbox)
+
+
+def _remember(some: dict[tuple[int, int], None], key: tuple[int, int]) -> None:
+    """Add *key* to *some*, of which the oldest are forgotten."""
+    some[key] = None
+    while len(some) > _REMEMBERED:
+        del some[next(iter(some))]

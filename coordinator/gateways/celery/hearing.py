@@ -77,9 +77,13 @@ class Hearing:
             realm, hostname = translate.place_of(holder.foreign_id)
             pid, born = holder.platform.get("pid"), holder.platform.get("born")
             if realm == self._realm and isinstance(pid, int) and isinstance(born, int):
-                inbox = holder.platform.get("inbox")
+                inbox, pool = holder.platform.get("inbox"), holder.platform.get("pool")
                 self.lives[hostname] = Life(
-                    holder.foreign_id, pid, born, inbox=inbox if isinstance(inbox, str) else None
+                    holder.foreign_id,
+                    pid,
+                    born,
+                    inbox=inbox if isinstance(inbox, str) else None,
+                    pool=pool if isinstance(pool, str) else None,
                 )
 
     async def run(self) -> None:
@@ -158,6 +162,11 @@ class Hearing:
         life.heard_at = time.time()
         portrait = translate.mute(life)
         await self.ask(Hear(translate.name_of(life.foreign), portrait, instance=life.instance), hostname)
+
+    async def sees(self, hostname: str, life: Life) -> None:
+        """The broker says that a worker lives which cannot say so itself."""
+        life.heard_at = time.time()
+        await self.ask(Hear(translate.name_of(life.foreign), translate.silent(life), instance=life.instance), hostname)
 
     async def describe(self, life: Life, portrait: Portrait) -> None:
         """Tell the farm what a worker has said of itself when it was asked: it lives."""

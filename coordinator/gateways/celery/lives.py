@@ -45,6 +45,8 @@ class Life:
     unasked: bool = True
     asked_at: float = float("-inf")
     inbox: str | None = None
+    #: `solo`: it says nothing while it runs a task.
+    pool: str | None = None
     queues: tuple[str, ...] = field(default_factory=tuple)
 
     @property

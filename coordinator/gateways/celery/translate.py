@@ -20,6 +20,8 @@ from schemas.task import AssignedAttempt, Outcome, TaskFinished, TaskProgress, T
 PROTOCOL: Final = "celery"
 #: The one command that its workers can run: the task that the kind names.
 COMMAND: Final = "celery"
+#: The pool whose workers say nothing, and answer nothing, while they run a task.
+SOLO: Final = "solo"
 #: What every worker of theirs serves, beside its own queues.
 QUEUE: Final = "default"
 #: So many heartbeats may be missing before a worker is lost, and so many seconds at least: its reconnecting takes some.
@@ -99,6 +101,16 @@ def mute(life: Process) -> Portrait:
     return Portrait(PROTOCOL, life.foreign, POLL_S, FLATLINE_HEARTBEATS * POLL_S, platform=platform)
 
 
+def silent(life: Process) -> Portrait:
+    """A worker that lives, and says nothing more of itself."""
+    return Portrait(PROTOCOL, life.foreign)
+
+
+def pool_of(stats: Stats) -> str | None:
+    """Which of Celery's pools it has, by the name of its module: `prefork`, `thread`, `solo`."""
+    return (stats.pool.implementation or "").rpartition(":")[0].rpartition(".")[2] or None
+
+
 def portrait_of(life: Process, event: Event) -> Portrait:
     """What an event tells of its worker. Before it has an inbox it is given nothing."""
     freq = event.freq if says_all(event) else None
@@ -142,7 +154,7 @@ def inspected(
     kinds = tuple(name for name in tasks if _WORD.fullmatch(name))[:MOST_NAMES] if inbox else ()
     served = (QUEUE, *(name for name in queues if _WORD.fullmatch(name) and name not in {QUEUE, inbox}))
     platform = {
-        "pool": (stats.pool.implementation or "").rpartition(":")[0].rpartition(".")[2] or None,
+        "pool": pool_of(stats),
         "virtual_host": stats.broker.virtual_host,
         "inbox": inbox,
     }

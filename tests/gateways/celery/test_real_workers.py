@@ -53,6 +53,9 @@ async def test_a_stock_worker_takes_part_from_start_to_warm_shutdown(farm: Farm,
         )
         async with AsyncFarmhandClient(Gates(farm).url, actor="tester") as client:
             (task,) = (await client.watched(worker=name, state="succeeded", name="shop.add")).items[:1]
+            sole = await farm.submit(a_call("shop.add", 1, 2, exclusive=True))
+            why = await client.why_task((await client.tasks(sole.job)).items[0].id)
+            assert any("Farmhand's own agents" in reason.sentence for reason in why.reasons), why
         assert (task.result, task.args) == ("42", "(20, 22)")
         gate = tmp_path / "gate"
         gate.touch()
@@ -105,8 +108,8 @@ async def test_three_pools_share_a_job_and_one_is_killed(farm: Farm, tmp_path: P
         await connected(farm, name_of(prefork.hostname), "lost")
         gate.unlink()
         await farm.until("SELECT count(*) = 7 FROM tasks WHERE state = 'completed'", within_s=120)
-        rows = await farm.rows("SELECT ending, count(*) AS n FROM attempts GROUP BY 1 ORDER BY 1")
-        assert [tuple(row) for row in rows] == [("completed", 7), ("lost", 2)]
+        rows = await farm.rows("SELECT ending, count(*) AS n, min(error) FROM attempts GROUP BY 1 ORDER BY 1")
+        assert [tuple(row)[:2] for row in rows] == [("completed", 7), ("lost", 2)], rows
         async with celery_worker(farm.amqp_url, tmp_path, "prefork", "-P", "prefork", *POOLS["prefork"]) as again:
             await offers(farm, name_of(again.hostname), "shop.hold")
             runs = await asyncio.to_thread(how_often, gate)
