@@ -75,7 +75,7 @@ class Statistics(Reader):
                 row
                 for part in parts
                 if part.level is None
-                for row in await connection.fetch(_SQL["present"], part.since, part.until, _interval(span))
+                for row in await connection.fetch(_SQL["present"], part.since, part.until, *_stretches(span))
             ]
         return await asyncio.to_thread(_activity, span, rolled, fresh, only)
 
@@ -127,6 +127,12 @@ def _stored(asked: Question) -> Split:
 
 def _interval(span: Span) -> timedelta:
     return timedelta(seconds=span.interval_s)
+
+
+def _stretches(span: Span) -> tuple[timedelta, timedelta]:
+    """The interval, and what it is made of: the finest level where that divides it."""
+    finest = LEVELS[_FINEST]
+    return _interval(span), timedelta(seconds=span.interval_s if span.interval_s % finest else finest)
 
 
 def _series(

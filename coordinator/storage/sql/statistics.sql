@@ -118,11 +118,15 @@ SELECT date_bin($4, s.at, 'epoch') AS at, CASE WHEN $6 = 'farm' THEN '' ELSE s.w
  WHERE s.at >= $1 AND s.at < $2 AND ($5::text[] IS NULL OR s.worker_id = ANY($5)) ORDER BY 1, 2;
 
 -- name: present
--- Of samples from $1 to $2, in intervals of $3: who was there, and who of them held an attempt or had a task.
+-- Of samples from $1 to $2, in intervals of $3: who was there, and who of them held an attempt, or had a task in the same
+-- stretch (of $4) as a sample: as roll-ups say it.
+WITH worked AS (
+    SELECT DISTINCT date_bin($4, h.at, 'epoch') AS at, h.worker_id FROM history h
+     WHERE h.at >= $1 AND h.at < $2 AND h.task_id IS NOT NULL AND h.worker_id IS NOT NULL),
+     sampled AS (
+    SELECT date_bin($4, s.at, 'epoch') AS at, s.worker_id, bool_or(s.held > 0) AS held
+      FROM samples s WHERE s.at >= $1 AND s.at < $2 GROUP BY 1, 2)
 SELECT date_bin($3, p.at, 'epoch') AS at, array_agg(DISTINCT p.worker_id) AS total,
-       coalesce(array_agg(DISTINCT p.worker_id) FILTER (WHERE p.active), '{}') AS active
-  FROM (SELECT s.worker_id, s.at, s.held > 0 AS active FROM samples s WHERE s.at >= $1 AND s.at < $2
-        UNION ALL
-        SELECT h.worker_id, h.at, true FROM history h
-         WHERE h.at >= $1 AND h.at < $2 AND h.task_id IS NOT NULL AND h.worker_id IS NOT NULL) AS p
+       coalesce(array_agg(DISTINCT p.worker_id) FILTER (WHERE p.held OR w.worker_id IS NOT NULL), '{}') AS active
+  FROM sampled p LEFT JOIN worked w USING (at, worker_id)
  GROUP BY 1;
