@@ -1,7 +1,8 @@
-"""A coordinator and an agent killed, an agent cut off, while an exclusive task runs, with a real
+"""A coordinator and an agent killed, a coordinator stopped, an agent cut off, while an exclusive task runs, with a real
 farm's leases: no overlap.
 """
 
+import signal
 from pathlib import Path
 
 import asyncpg
@@ -53,6 +54,28 @@ async def test_a_coordinator_and_then_the_agent_are_killed(tmp_path: Path) -> No
         enough.touch()
         await until(farm, "SELECT state = 'completed' FROM jobs")
         assert len(ticks.runs(book)) == 2
+        assert ticks.overlaps(book) == []
+        assert await violations(farm.services.database_url) == []
+
+
+async def test_a_coordinator_is_stopped_for_longer_than_a_lease(tmp_path: Path) -> None:
+    book, enough = tmp_path / "book", tmp_path / "enough"
+    async with LocalFarm(Plan(agents=2)) as farm:
+        async with farm.client() as client:
+            await client.submit(exclusive(book, enough))
+        await until(farm, RUNS.format(1))
+        farm.coordinators["coordinator-1"].signal(signal.SIGSTOP)
+        try:
+            # Nobody renews the lease: the run is over before it is, and nobody can give the task to another.
+            await until(farm, "SELECT free_at < farm_now() FROM leases WHERE attempt = 1")
+            (only,) = ticks.runs(book).values()
+        finally:
+            farm.coordinators["coordinator-1"].signal(signal.SIGCONT)
+        await until(farm, RUNS.format(2), within_s=120)
+        enough.touch()
+        await until(farm, "SELECT state = 'completed' FROM jobs")
+        assert len(ticks.runs(book)) == 2
+        assert min(ticks.runs(book).values()) == only
         assert ticks.overlaps(book) == []
         assert await violations(farm.services.database_url) == []
 
