@@ -9,10 +9,10 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import platformdirs
@@ -71,7 +71,7 @@ from coordinator.storage.tokens import Tokens
 from coordinator.storage.views import Views
 from coordinator.storage.watched import PostgresWatched
 from coordinator.telemetry import Telemetry, configure_logging
-from coordinator.transport import Broker, BrokerRefusedError, GuestBroker, TopologyError, UndeliveredError
+from coordinator.transport import Broker, BrokerRefusedError, GuestBroker, TopologyError, UndeliveredError, lasting
 from schemas import topology
 
 log = structlog.get_logger(__name__)
@@ -202,7 +202,6 @@ class Coordinator:
         clock = schedules.Clock(inbox, ear)
         resumer = resume.Resumer(inbox, ear)
         caretaker = idleness.Caretaker(inbox, settings.remove_workers_after_days)
-        bird = canary.Canary(self.name, courier)
         web = create_app(
             views=Views(reading),
             ask=desk.ask,
@@ -238,29 +237,26 @@ class Coordinator:
         writer = Writer(inbox, store, roads, settle, self._patience, meter, settings.quarantine_below)
         sites = hosts(web, self._places, gate, version("farmhand"), (settings.http_host, settings.http_port))
         async with serving(sites) as hang_up, asyncio.TaskGroup() as group:
-            road = group.create_task(broker.run())
-            parts = [
-                group.create_task(writer.run()),
-                group.create_task(beats.run(intakes[topology.HEARTBEATS_QUEUE])),
-                group.create_task(logs.run(intakes[topology.LOGS_QUEUE])),
-                group.create_task(herald.run()),
-                group.create_task(every(canary.EVERY_S, bird.sing, quiet=UndeliveredError)),
-                group.create_task(every(sweep.EVERY_S, sweeper.sweep)),
-                group.create_task(every(schedules.EVERY_S, clock.look)),
-                group.create_task(every(idleness.IDLE_EVERY_S, caretaker.look_for_idle)),
-                group.create_task(every(idleness.GONE_EVERY_S, caretaker.look_for_gone)),
-                group.create_task(every(resume.EVERY_S, resumer.resume)),
-                group.create_task(every(retention.EVERY_S, keeper.keep)),
-                group.create_task(every(partitions.EVERY_S, archivist.keep)),
-                group.create_task(every(stuck.EVERY_S, stuck.Usher(ear).look)),
-                group.create_task(every(statistics.EVERY_S, statistician.keep)),
-                *(group.create_task(carrier.run()) for carrier in carriers.values()),
-                *(
-                    group.create_task(every(duty.every_s, duty.run))
-                    for place in self._places
-                    for duty in place.gateway.duties(gate)
-                ),
+            road = group.create_task(lasting(broker.run()))
+            works: list[Coroutine[Any, Any, None]] = [
+                writer.run(),
+                beats.run(intakes[topology.HEARTBEATS_QUEUE]),
+                logs.run(intakes[topology.LOGS_QUEUE]),
+                herald.run(),
+                every(canary.EVERY_S, canary.Canary(self.name, courier).sing, quiet=UndeliveredError),
+                every(sweep.EVERY_S, sweeper.sweep),
+                every(schedules.EVERY_S, clock.look),
+                every(idleness.IDLE_EVERY_S, caretaker.look_for_idle),
+                every(idleness.GONE_EVERY_S, caretaker.look_for_gone),
+                every(resume.EVERY_S, resumer.resume),
+                every(retention.EVERY_S, keeper.keep),
+                every(partitions.EVERY_S, archivist.keep),
+                every(stuck.EVERY_S, stuck.Usher(ear).look),
+                every(statistics.EVERY_S, statistician.keep),
+                *(carrier.run() for carrier in carriers.values()),
+                *(every(duty.every_s, duty.run) for place in self._places for duty in place.gateway.duties(gate)),
             ]
+            parts = [group.create_task(lasting(work)) for work in works]
             self.ready.set()
             log.info("coordinator_ready", coordinator=self.name, http=f"{settings.http_host}:{settings.http_port}")
             await self._stopping.wait()

@@ -31,7 +31,7 @@ from worker_agent.plan import Plan, Work
 from worker_agent.presence import Presence
 from worker_agent.processes import boot_id, end_orphans
 from worker_agent.shipping import Shipping
-from worker_agent.transport import Address, Consumer, Delivered, disposed
+from worker_agent.transport import Address, Consumer, Delivered, disposed, lasting
 from worker_agent.workshop import Workshop
 
 log = structlog.get_logger(__name__)
@@ -99,7 +99,7 @@ class Agent:
         ]
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(loop) for loop in loops]
+                tasks = [group.create_task(lasting(loop)) for loop in loops]
                 code = await self._exit_code
                 for task in tasks:
                     task.cancel()

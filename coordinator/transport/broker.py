@@ -12,7 +12,7 @@ from typing import Final
 
 from coordinator.operations.ports import Sink
 from coordinator.transport import lenient
-from coordinator.transport.connection import HEARTBEAT_S, Link, LostError, quiet_client
+from coordinator.transport.connection import HEARTBEAT_S, Link, LostError, lasting, quiet_client
 from coordinator.transport.consumer import IDLE_S, Consumer
 from coordinator.transport.declare import declare
 from coordinator.transport.parking import restoring
@@ -125,13 +125,13 @@ class Broker:
         self._running = True
         try:
             async with asyncio.TaskGroup() as links:
-                keepers = [links.create_task(link.run()) for link in (self._publishing, self._consuming)]
+                keepers = [links.create_task(lasting(link.run())) for link in (self._publishing, self._consuming)]
                 async with asyncio.TaskGroup() as work:
-                    work.create_task(self.courier.run())
+                    work.create_task(lasting(self.courier.run()))
                     for consumer in self.consumers:
-                        work.create_task(consumer.run())
+                        work.create_task(lasting(consumer.run()))
                     if self._witness is not None:
-                        work.create_task(self._witness.run())
+                        work.create_task(lasting(self._witness.run()))
                 for keeper in keepers:
                     keeper.cancel()
         finally:

@@ -4,13 +4,12 @@
 """
 
 import asyncio
-import contextlib
 from typing import Final
 
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel
 
-from coordinator.transport.connection import CLOSE_S, losses, underlay
+from coordinator.transport.connection import CLOSE_S, losses, quietly, underlay
 
 #: How long one request and its answer may take.
 ANSWER_S: Final = 10.0
@@ -29,6 +28,6 @@ async def open_channel(connection: AbstractConnection, *, confirms: bool = False
 
 async def close_channel(channel: AbstractChannel) -> None:
     """Close *channel* if it is open; whatever happens, it is not used again."""
-    with contextlib.suppress(Exception):
+    with quietly():
         async with asyncio.timeout(CLOSE_S):
             await channel.close()

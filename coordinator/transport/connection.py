@@ -15,8 +15,8 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Coroutine, Iterator
+from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import aio_pika
@@ -73,6 +73,25 @@ def losses() -> Iterator[None]:
         raise LostError("no answer from the broker in time") from error
     except Exception as error:
         raise LostError(_words(error)) from error
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """For what is done to a connection that is given up: whatever it throws says nothing new."""
+    with contextlib.suppress(LostError), losses():
+        yield
+
+
+async def lasting(work: Coroutine[Any, Any, None]) -> None:
+    """Do *work*. Should it be cancelled by nobody, that is an error: a group of tasks passes over those that are
+    cancelled, and all the others would go on without it."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError(f"{getattr(work, '__qualname__', work)} was cancelled by nobody") from None
 
 
 def quiet_client() -> None:
@@ -210,11 +229,11 @@ class Link:
             with losses():
                 await connection.connect(timeout=CONNECT_S)
         except LostError as error:
-            with contextlib.suppress(Exception):
+            with quietly():
                 await connection.close()
             raise self._verdict(error) from error
         except BaseException:
-            with contextlib.suppress(Exception):
+            with quietly():
                 await connection.close()
             raise
         return connection
@@ -261,7 +280,7 @@ class Link:
     async def _drop(self) -> None:
         connection, self._current, self._alive = self._current, None, False
         if connection is not None:
-            with contextlib.suppress(Exception):
+            with quietly():
                 async with asyncio.timeout(CLOSE_S):
                     await connection.close()
 

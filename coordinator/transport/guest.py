@@ -19,7 +19,7 @@ from coordinator.operations.ports import Delivery, Post, Sink, Source
 from coordinator.operations.requests import UnavailableError
 from coordinator.transport import lenient
 from coordinator.transport.channels import ANSWER_S, close_channel, open_channel
-from coordinator.transport.connection import HEARTBEAT_S, Link, LostError, losses, quiet_client
+from coordinator.transport.connection import HEARTBEAT_S, Link, LostError, lasting, losses, quiet_client
 from coordinator.transport.consumer import Consumer
 from coordinator.transport.declare import TopologyError, explain
 from schemas.topology import Queue
@@ -68,9 +68,9 @@ class GuestBroker:
         try:
             async with asyncio.TaskGroup() as group:
                 for link in (self._consuming, self._publishing):
-                    group.create_task(link.run())
+                    group.create_task(lasting(link.run()))
                 for consumer in self._consumers.values():
-                    group.create_task(consumer.run())
+                    group.create_task(lasting(consumer.run()))
         finally:
             await asyncio.gather(self._consuming.close(), self._publishing.close())
 

@@ -11,7 +11,7 @@ and nothing that a user of the road awaits is lost with it. Traps that shaped th
   time, rebuild it.
 """
 
-from worker_agent.transport.connection import Address, NotAdmittedError, disposed
+from worker_agent.transport.connection import Address, NotAdmittedError, disposed, lasting
 from worker_agent.transport.consumer import Consumer, Delivered, IdentityHeldError
 from worker_agent.transport.publisher import Lane, Publisher, RoadError
 
@@ -25,4 +25,5 @@ __all__ = [
     "Publisher",
     "RoadError",
     "disposed",
+    "lasting",
 ]

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Final, Protocol, TypeVar
 
 import aio_pika
@@ -116,7 +116,8 @@ class Connection:
         """For ever. Raises `NotAdmittedError` when the broker has never had us, `IdentityHeldError` from *build*."""
         while True:
             try:
-                await self._one_life(build)
+                with unasked_as_loss():
+                    await self._one_life(build)
             except NotAdmittedError as error:
                 if not self._admitted:
                     raise
@@ -155,6 +156,30 @@ class Connection:
             again_in_s=round(pause_s, 1),
         )
         await asyncio.sleep(pause_s)
+
+
+@contextlib.contextmanager
+def unasked_as_loss() -> Iterator[None]:
+    """A cancellation that nobody asked for is how the client library says that a connection was lost."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise OSError("the connection was lost") from None
+
+
+async def lasting(work: Coroutine[Any, Any, None]) -> None:
+    """Do *work*. Should it be cancelled by nobody, that is an error: a group of tasks passes over those that are
+    cancelled, and all the others would go on without it."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError(f"{getattr(work, '__qualname__', work)} was cancelled by nobody") from None
 
 
 def words_of(error: BaseException) -> str:

@@ -12,7 +12,14 @@ from aiormq import spec
 from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
 
 from schemas.topology import worker_queue
-from worker_agent.transport.connection import CONSUMING, Address, Connection, NotAdmittedError, declared
+from worker_agent.transport.connection import (
+    CONSUMING,
+    Address,
+    Connection,
+    NotAdmittedError,
+    declared,
+    unasked_as_loss,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -129,7 +136,8 @@ class Consumer:
             if channel is None or channel.is_closed or loop.time() - self._heard_s < SILENCE_S:
                 continue
             try:
-                alive = bool((await self._declare(channel, passive=True)).consumer_count)
+                with unasked_as_loss():
+                    alive = bool((await self._declare(channel, passive=True)).consumer_count)
             except Exception:  # noqa: BLE001 - whatever it is, the remedy is a new connection
                 alive = False
             if not alive:

@@ -20,6 +20,7 @@ from worker_agent.transport.connection import (
     declared,
     dispose,
     open_channel,
+    unasked_as_loss,
     words_of,
 )
 
@@ -80,7 +81,8 @@ class Publisher:
         try:
             channel = self._channels.get(lane)
             if channel is None or channel.is_closed:
-                channel = await open_channel(raw, confirms=lane is not Lane.BEATS)
+                with unasked_as_loss():
+                    channel = await open_channel(raw, confirms=lane is not Lane.BEATS)
                 self._channels[lane] = channel
         except (OSError, TimeoutError, RuntimeError, aiormq.exceptions.AMQPError) as error:
             self._discard(raw)
