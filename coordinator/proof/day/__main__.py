@@ -95,7 +95,7 @@ day, the shortest that can be set, and at the end of each of the {day.hours} hou
 day; so what is old is removed by the coordinator's own duties, and all is at its size long before half time. Postgres
 looks each second for what to vacuum, because the day is so much faster than one; all else is default.
 
-Compared is the median of the two hours before half time with that of the last two hours. Nothing may have grown by
+Compared is the mean of the four hours before half time with that of the last four. Nothing may have grown by
 more than {sizes.ALLOWED:.0%} and by more than what is too little to count: 16 pages of a table or index, 1 MB of memory
 or of a journal (an agent's data directory), 500 messages. Memory is what the processes have for themselves; partitions
 are counted with their table. The servers' own logs of writes (WAL) are shown, not judged: their size is a setting.
@@ -115,7 +115,7 @@ def main() -> int:
     parser.add_argument("--unjudged", action="store_true", help="for short days: sizes are shown, and may grow")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="write the report there")
     given = parser.parse_args()
-    if given.hours < 4 or given.hours % 2:  # noqa: PLR2004 - two hours each before half time and before the end
+    if given.hours < 4 or given.hours % 2:  # noqa: PLR2004 - something before half time, and after
         parser.error("--hours is an even number, at least 4")
     share = given.scale * given.hours / 24
     whole = Day()

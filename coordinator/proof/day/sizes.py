@@ -1,6 +1,6 @@
 """How large everything is: each table and index, each queue, journals, the memory of each process.
 
-A look is a mapping from a thing to its size. What counts for a time of the day is the median of the looks in the two
+A look is a mapping from a thing to its size. What counts for a time of the day is the mean of the looks in the four
 hours before it: what is removed in rounds goes up and down with them.
 """
 
@@ -23,6 +23,8 @@ from schemas.topology import WORKER_QUEUE_PREFIX
 #: How much anything may have grown, and what is too little to count: in bytes, of queues in messages.
 ALLOWED: Final = 0.10
 SLACK: Final = {"table": 16 * 8192, "index": 16 * 8192, "queue": 500, "journal": 2**20, "memory": 2**20}
+#: Hours before a time that count for it.
+WINDOW_H: Final = 4
 #: Shown, not judged: they are written round and round, up to a size that the servers' own settings say.
 SHOWN: Final = "log of writes"
 
@@ -103,9 +105,9 @@ def lines(looks: Sequence[tuple[float, Look]], hours: int) -> list[Line]:
 
 
 def _at(looks: Sequence[tuple[float, Look]], hour: float) -> dict[Thing, float]:
-    some = [look for when, look in looks if hour - 2 <= when < hour]
+    some = [look for when, look in looks if hour - WINDOW_H <= when < hour]
     things = {thing for look in some for thing in look}
-    return {thing: statistics.median(look.get(thing, 0.0) for look in some) for thing in things}
+    return {thing: statistics.fmean(look.get(thing, 0.0) for look in some) for thing in things}
 
 
 def table(found: Iterable[Line]) -> str:
