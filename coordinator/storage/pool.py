@@ -8,7 +8,7 @@ reach one that was stopped between the preparation of a statement and its execut
 import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -114,8 +114,9 @@ async def lent(pool: asyncpg.Pool, *, timeout_s: float = ACQUIRE_TIMEOUT_S) -> A
             raise
         finally:
             # At once, where nothing would be answered, or where the end of a transaction did not come through.
-            if silent or connection.is_in_transaction():
-                connection.terminate()
+            with suppress(asyncpg.InterfaceError):  # the server has ended it, and so the pool has it back
+                if silent or connection.is_in_transaction():
+                    connection.terminate()
             if silent:
                 await pool.expire_connections()
 

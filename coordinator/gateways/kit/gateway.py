@@ -87,9 +87,10 @@ def application(gateway: Gateway, gate: Gate, version: str) -> ASGIApp:
         redoc_url=None,
         openapi_url=gateway.document,
         redirect_slashes=False,
-        # Not included but taken over: a router in a router is searched twice at each call.
-        routes=gateway.router(gate).routes,
     )
+    # Not included but taken over: a router in a router is searched twice at each call. After the document, since a
+    # gateway may answer whatever else there is.
+    app.router.routes.extend(gateway.router(gate).routes)
     _install(app, gateway.tell)
     _document(app)
     return _Limits(app, gateway)
