@@ -16,7 +16,7 @@ BUDGETS_S: Final = {
     "integration": 1400,
     "simulation": 50,
     "faults": 480,
-    "gateways": 240,
+    "gateways": 420,
     "demo": 220,
     "packaging": 80,
     "containers": 300,
