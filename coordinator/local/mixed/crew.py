@@ -9,9 +9,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from coordinator.client import AsyncFarmhandClient
-from coordinator.local.celery import command as celery_command
-from coordinator.local.celery import environment, packages
 from coordinator.local.farm import LocalFarm
+from coordinator.local.mixed.stock_celery import celery_worker, packages
 from coordinator.local.part import Part
 from coordinator.local.plan import inherited
 from schemas.views import Connection
@@ -20,7 +19,6 @@ _HERE: Final = Path(__file__).parent
 _THERE_S: Final = 90.0
 _LOOK_EVERY_S: Final = 0.2
 _GRACE_S: Final = 10.0
-_CELERY_SLOTS: Final = "2"
 
 
 class Crew:
@@ -49,9 +47,8 @@ class Crew:
                     "CLEARML_API_SECRET_KEY": keys["secret_key"],
                 },
             )
-            celery = celery_command("sums@demo", "--concurrency", _CELERY_SLOTS, module="celery_app")
             await asyncio.to_thread(packages, self._say)
-            self._start("celery", celery, environment(self._farm.services.amqp_url, _HERE))
+            self._add("celery", celery_worker("sums", self._farm.services.amqp_url, self._farm.logs))
             await self._all_there()
         except BaseException:
             await self._stop()
@@ -75,7 +72,9 @@ class Crew:
         return [sys.executable, "-P", str(_HERE / program)]
 
     def _start(self, protocol: str, argv: Sequence[str], settings: Mapping[str, str]) -> None:
-        part = Part(protocol, argv, settings, self._farm.logs)
+        self._add(protocol, Part(protocol, argv, settings, self._farm.logs))
+
+    def _add(self, protocol: str, part: Part) -> None:
         part.start()
         self.parts[protocol] = part
 

@@ -1,7 +1,6 @@
 """Real Celery workers of three pools on a real broker, through what happens to them."""
 
 import asyncio
-import hashlib
 import json
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from coordinator.client import AsyncFarmhandClient
 from coordinator.gateways.celery.translate import name_of
-from coordinator.local import celery as local
+from coordinator.local.mixed.stock_celery import celery_worker as stock_worker
 from coordinator.operations.requests import CancelTasks
 from tests.gateways.celery.calls import a_call
 from tests.gateways.celery.workers import celery_worker, clients, connected, offers
@@ -70,17 +69,15 @@ async def test_a_stock_worker_takes_part_from_start_to_warm_shutdown(farm: Farm,
 
 
 async def test_a_farm_brings_stock_workers_of_its_own_along(farm: Farm, tmp_path: Path) -> None:
-    part = await asyncio.to_thread(local.celery_worker, "beside", farm.amqp_url, tmp_path, pool="solo", concurrency=1)
+    part = await asyncio.to_thread(stock_worker, "beside", farm.amqp_url, tmp_path, pool="solo", concurrency=1)
     part.start()
     try:
-        await farm.until("SELECT true FROM workers WHERE 'demo.digest' = ANY(kinds) AND connection = 'online'")
-        await farm.submit(a_call("demo.digest", "tile", 3))
+        await farm.until("SELECT true FROM workers WHERE 'sums.squares' = ANY(kinds) AND connection = 'online'")
+        await farm.submit(a_call("sums.squares", str(tmp_path), "part", 1, 10))
         await farm.until("SELECT state = 'completed' FROM tasks")
-        value = b"tile"
-        for _ in range(3):
-            value = hashlib.sha256(value).digest()
         (row,) = await farm.rows("SELECT result FROM attempts")
-        assert json.loads(row["result"]) == repr(value.hex())
+        assert json.loads(row["result"]) == "385"
+        assert (tmp_path / "part").read_text() == "385\n"
     finally:
         await part.stop()
     assert part.exit_code == 0

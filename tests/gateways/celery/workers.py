@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from coordinator.local.celery import command, environment
+from coordinator.local.mixed.stock_celery import command, environment
 from tests.support.farm import Farm
 
 HERE: Final = Path(__file__).parent
