@@ -1,4 +1,4 @@
-"""Packages of other farms, as the registry has them: fetched once, from locked requirements, and put into no environment."""
+"""Packages of other farms, as the registry has them: fetched once, from locked requirements, installed nowhere."""
 
 import hashlib
 import os

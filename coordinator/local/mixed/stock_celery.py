@@ -1,7 +1,7 @@
 """Stock Celery workers on this machine, beside a farm: for demonstrations and tests of farms of several protocols.
 
-They see exactly the versions of `stock_celery.txt` and their application, and nothing of ours: what they do with Farmhand
-is what any Celery worker does.
+They see the versions of `stock_celery.txt` and their application, and nothing of ours: what they do with Farmhand is
+what any Celery worker does.
 """
 
 import os
