@@ -18,7 +18,7 @@ from tests.support.wire import WireWorker
 @pytest.fixture
 async def gates(database_url: str, amqp_url: str) -> AsyncIterator[Gates]:
     """A farm that asks its Flamenco 1 workers often."""
-    async with running(database_url, amqp_url, gateways="flamenco_v1", flamenco_v1_poll_s=0.5) as farm:
+    async with running(database_url, amqp_url, gateways="flamenco_v1", flamenco_v1_poll_s=1.5) as farm:
         yield Gates(farm)
 
 
