@@ -259,7 +259,7 @@ async def test_each_status_word_is_mapped_or_named_as_unmappable() -> None:
     assert set(translate.STATUS.values()) | translate.UNMAPPABLE == {"provisioning", "healthy", "failed", "stopped"}
 
 
-async def test_the_document_says_what_the_seed_says(shared_http: httpx.AsyncClient) -> None:
+async def test_the_document_says_what_theirs_says(shared_http: httpx.AsyncClient) -> None:
     """OpenWork, "Record worker heartbeat": the fields, which are required, and their bounds."""
     document = (await shared_http.get("/gateways/openwork/openapi.json")).json()
     operation = document["paths"]["/v1/workers/{id}/activity-heartbeat"]["post"]

@@ -6,7 +6,7 @@ from coordinator.gateways.stencila.translate import name_of
 from tests.gateways.clients import run
 from tests.gateways.conftest import Gates
 
-#: The seed's own example: no call takes anything but the path.
+#: Their document's own example: no call takes anything but the path.
 THIRD = """
 import sys
 import stencila.hub
@@ -53,7 +53,7 @@ with ApiClient(configuration) as client:
 """
 
 
-async def test_the_client_of_the_seed_works_unchanged(gates: Gates) -> None:
+async def test_the_client_that_their_document_shows_works_unchanged(gates: Gates) -> None:
     token = (await gates.credential("stencila", "render-07"))["token"]
     said = await asyncio.to_thread(run, "stencila-3", THIRD, f"{gates.url}/api", token)
     assert said.splitlines()[0] == "None None None None"
