@@ -52,6 +52,7 @@ from coordinator.handlers.routes import Receiver
 from coordinator.meter import Meter
 from coordinator.operations.inbox import Inbox
 from coordinator.operations.judging import Silence
+from coordinator.operations.lasting import lasting
 from coordinator.operations.ports import Delivery, Intake
 from coordinator.operations.replay import Desk
 from coordinator.operations.roads import Roads
@@ -71,7 +72,7 @@ from coordinator.storage.tokens import Tokens
 from coordinator.storage.views import Views
 from coordinator.storage.watched import PostgresWatched
 from coordinator.telemetry import Telemetry, configure_logging
-from coordinator.transport import Broker, BrokerRefusedError, GuestBroker, TopologyError, UndeliveredError, lasting
+from coordinator.transport import Broker, BrokerRefusedError, GuestBroker, TopologyError, UndeliveredError
 from schemas import topology
 
 log = structlog.get_logger(__name__)

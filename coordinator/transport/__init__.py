@@ -4,7 +4,7 @@ The only place in the coordinator that knows aio-pika. `Broker` is the whole of 
 """
 
 from coordinator.transport.broker import Broker
-from coordinator.transport.connection import BrokerRefusedError, lasting
+from coordinator.transport.connection import BrokerRefusedError
 from coordinator.transport.consumer import ConsumeCounts, Consumer
 from coordinator.transport.declare import TopologyError
 from coordinator.transport.guest import GuestBroker
@@ -21,5 +21,4 @@ __all__ = [
     "Publisher",
     "TopologyError",
     "UndeliveredError",
-    "lasting",
 ]

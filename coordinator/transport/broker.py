@@ -10,9 +10,10 @@ import contextlib
 from collections.abc import Callable
 from typing import Final
 
+from coordinator.operations.lasting import lasting
 from coordinator.operations.ports import Sink
 from coordinator.transport import lenient
-from coordinator.transport.connection import HEARTBEAT_S, Link, LostError, lasting, quiet_client
+from coordinator.transport.connection import HEARTBEAT_S, Link, LostError, quiet_client
 from coordinator.transport.consumer import IDLE_S, Consumer
 from coordinator.transport.declare import declare
 from coordinator.transport.parking import restoring

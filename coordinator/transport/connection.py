@@ -15,8 +15,8 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import Coroutine, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import aio_pika
@@ -80,18 +80,6 @@ def quietly() -> Iterator[None]:
     """For what is done to a connection that is given up: whatever it throws says nothing new."""
     with contextlib.suppress(LostError), losses():
         yield
-
-
-async def lasting(work: Coroutine[Any, Any, None]) -> None:
-    """Do *work*. Should it be cancelled by nobody, that is an error: a group of tasks passes over those that are
-    cancelled, and all the others would go on without it."""
-    try:
-        await work
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise RuntimeError(f"{getattr(work, '__qualname__', work)} was cancelled by nobody") from None
 
 
 def quiet_client() -> None:

@@ -15,11 +15,12 @@ from aiormq import spec
 from aiormq.abc import AbstractChannel
 from aiormq.exceptions import ChannelNotFoundEntity
 
+from coordinator.operations.lasting import lasting
 from coordinator.operations.ports import Delivery, Post, Sink, Source
 from coordinator.operations.requests import UnavailableError
 from coordinator.transport import lenient
 from coordinator.transport.channels import ANSWER_S, close_channel, open_channel
-from coordinator.transport.connection import HEARTBEAT_S, Link, LostError, lasting, losses, quiet_client
+from coordinator.transport.connection import HEARTBEAT_S, Link, LostError, losses, quiet_client
 from coordinator.transport.consumer import Consumer
 from coordinator.transport.declare import TopologyError, explain
 from schemas.topology import Queue

@@ -19,6 +19,7 @@ from coordinator.gateways.celery.giving import Giving
 from coordinator.gateways.celery.hearing import Hearing
 from coordinator.gateways.celery.metrics import Metrics, gauge
 from coordinator.gateways.kit import Gate
+from coordinator.operations.lasting import lasting
 from coordinator.operations.requests import RefusedError, UnavailableError
 from schemas.base import Message
 
@@ -56,10 +57,10 @@ class Bridge:
             except UnavailableError:
                 await asyncio.sleep(TICK_S)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.guest.run())
+            group.create_task(lasting(self.guest.run()))
             for part in (self.hearing, self._attending, self._following, self.giving):
-                group.create_task(part.run())
-            group.create_task(self._tick())
+                group.create_task(lasting(part.run()))
+            group.create_task(lasting(self._tick()))
 
     async def _tick(self) -> None:
         while True:
@@ -144,9 +145,9 @@ class Bridges:
     async def run(self) -> None:
         """For ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._forget())
+            group.create_task(lasting(self._forget()))
             for bridge in self._bridges.values():
-                group.create_task(bridge.run())
+                group.create_task(lasting(bridge.run()))
 
     async def _forget(self) -> None:
         """Forget tasks of which nothing was heard for long."""

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from coordinator.operations.lasting import lasting
 from coordinator.transport.channels import close_channel
-from coordinator.transport.connection import lasting, quietly
+from coordinator.transport.connection import quietly
 from worker_agent.transport import connection as agents
 from worker_agent.transport.connection import Connection, NotAdmittedError
 
