@@ -16,6 +16,7 @@ from coordinator.local.ports import free_port
 from schemas.job import Array, CommandSpec, JobSpec, TaskSpec
 from schemas.views import JobState
 from tests.support.leftovers import Watch
+from tests.support.processes import words_of
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -71,7 +72,7 @@ def refused(up: subprocess.Popen[str]) -> str:
 
 def agent_of(up: subprocess.Popen[str], name: str) -> psutil.Process:
     """The process of agent *name*."""
-    return next(child for child in psutil.Process(up.pid).children() if name in child.cmdline())
+    return next(child for child in psutil.Process(up.pid).children() if name in words_of(child))
 
 
 def naps(count: int) -> JobSpec:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import psutil
 
+from tests.support.processes import words_of
+
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -37,7 +39,7 @@ class Watch:
 
     @staticmethod
     def _name(process: psutil.Process) -> str:
-        return f"{process.pid} {' '.join(process.cmdline())[:200]}"
+        return f"{process.pid} {' '.join(words_of(process))[:200]}"
 
 
 @contextmanager

@@ -18,6 +18,14 @@ def is_gone(process: psutil.Process) -> bool:
         return True
 
 
+def words_of(process: psutil.Process) -> list[str]:
+    """The words that it was started with; none of a process that has ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 def wait_gone(processes: Iterable[psutil.Process], *, within_s: float = 20) -> None:
     """Wait until all of them have ended."""
     deadline = time.monotonic() + within_s
