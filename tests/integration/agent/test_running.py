@@ -316,6 +316,6 @@ async def test_a_program_that_runs_too_long_is_ended_by_the_agent_itself(joined:
     await joined.assign(an_attempt(8, 1, Command(name="exec", parameters={"argv": words}), max_run_s=1))
     finished = await joined.finished(8)
     assert (finished.outcome, finished.cause) == (Outcome.FAILED, "time")
-    assert finished.error == "it ran longer than the 1.0 s allowed (max_run_s)"
+    assert finished.error == "it ran longer than the 1 s allowed (max_run_s)"
     with contextlib.suppress(psutil.NoSuchProcess):
         wait_gone([psutil.Process(int(note.read_text()))])
