@@ -89,6 +89,14 @@ async def test_only_the_one_field_is_needed_and_others_are_ignored(sender: Sende
     assert (answer["openSessionCount"], answer["lastActiveAt"]) == (2, answer["lastHeartbeatAt"])
 
 
+async def test_what_holds_it_are_its_busy_sessions_where_it_tells_them_from_open_ones(sender: Sender) -> None:
+    """OpenWork, sender: `openSessionCount` is every session that there is, `busySessionCount` those at work."""
+    for busy, kept in ((None, 7), (0, 0), (2, 2), ("2", 7)):
+        answer = await sender.beat(active=False, openSessionCount=7, busySessionCount=busy)
+        assert (answer.status_code, answer.json()["openSessionCount"]) == (200, 7)
+        assert (await sender.row())["open_sessions"] == kept, busy
+
+
 async def test_times_never_go_back_and_who_was_not_active_was_not(sender: Sender) -> None:
     """OpenWork, heartbeats: the newest of what was kept and what is said; late and repeated ones are harmless."""
     newest = await sender.beat(sentAt="2024-02-29T12:00:00Z", lastActivityAt="2024-02-29T11:59Z")
@@ -187,6 +195,11 @@ async def test_a_malformed_body_is_told_before_the_token_is_looked_at(sender: Se
         headers = {"Content-Type": "application/json"}
         assert (await sender.http.post(sender.path, content=content, headers=headers)).status_code == 400, content
     assert (await sender.http.post(sender.path, content=b'{"isActiveRecently": true}')).status_code == 400
+    for kind, status in (("application/json;charset=utf-8", 401), ("application/x.y+json", 401), ("text/json", 400)):
+        answer = await sender.http.post(
+            sender.path, content=b'{"isActiveRecently": true}', headers={"Content-Type": kind}
+        )
+        assert answer.status_code == status, kind
     assert (await sender.row())["told_at"] is None
 
 
@@ -228,8 +241,9 @@ async def test_a_token_that_is_revoked_is_unauthorized_and_one_that_outlives_its
 
 async def test_other_methods_and_paths_are_not_there(sender: Sender) -> None:
     """OpenWork: one operation."""
-    assert (await sender.http.get(sender.path)).status_code == 405
-    assert (await sender.http.post(f"/v1/workers/{sender.id}", json={})).status_code == 404
+    wrong, nowhere = await sender.http.get(sender.path), await sender.http.post(f"/v1/workers/{sender.id}", json={})
+    assert (wrong.status_code, wrong.json()["error"]) == (405, "method_not_allowed")
+    assert (nowhere.status_code, nowhere.json()["error"]) == (404, "not_found")
 
 
 # --- its life ----------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The call to a worker's own HTTP: only in the network that is configured, for a short time, and where it says itself.
 
 No redirect is followed and no proxy asked, so that a worker cannot send its coordinator elsewhere; of an answer no more
-than a little is read.
+than a little is read. Only `/info` may be long: while a program runs it holds all that this program has written.
 """
 
 import asyncio
@@ -12,13 +12,14 @@ from typing import Any, Final
 
 import httpx
 
-from coordinator.gateways.flamenco_v1.translate import place_of
+from coordinator.gateways.flamenco_v1.translate import WORKING, place_of
 
 #: Seconds for a connection, and for all of an answer.
 CONNECT_S: Final = 2.0
 ANSWER_S: Final = 5.0
 AT_ONCE: Final = 100
 LIMIT_BYTES: Final = 64 * 1024
+INFO_BYTES: Final = 2 * 1024 * 1024
 
 
 class UnheardError(Exception):
@@ -28,6 +29,10 @@ class UnheardError(Exception):
         super().__init__(detail)
         self.refused = refused
         self.status = status
+
+
+class TooLongError(UnheardError):
+    """It answered, and did not come to an end."""
 
 
 def networks_of(setting: str) -> tuple[IPv4Network, ...]:
@@ -59,22 +64,25 @@ class Line:
         """Have it kill what it runs. Raises UnheardError."""
         await self._call(foreign_id, "DELETE", "/kill")
 
-    async def info(self, foreign_id: str, path: str = "/info") -> dict[str, Any]:
-        """What it says of itself. Raises UnheardError."""
-        body = await self._call(foreign_id, "GET", path)
+    async def info(self, foreign_id: str) -> dict[str, Any]:
+        """What it says of itself; who has more to say than is read has a program running. Raises UnheardError."""
         try:
-            value = json.loads(body)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
-            raise UnheardError(f"{path} is not a JSON object")
-        return value
+            body = await self._call(foreign_id, "GET", "/info", most=INFO_BYTES)
+        except TooLongError:
+            return dict(WORKING)
+        return _object(body, "/info")
+
+    async def run_info(self, foreign_id: str) -> dict[str, Any]:
+        """What it says of its machine. Raises UnheardError."""
+        return _object(await self._call(foreign_id, "GET", "/run_info"), "/run_info")
 
     async def close(self) -> None:
         """Let go what is open."""
         await self._http.aclose()
 
-    async def _call(self, foreign_id: str, method: str, path: str, form: Mapping[str, str] | None = None) -> bytes:
+    async def _call(
+        self, foreign_id: str, method: str, path: str, form: Mapping[str, str] | None = None, *, most: int = LIMIT_BYTES
+    ) -> bytes:
         host, port = place_of(foreign_id)
         if not self.allows(host):
             raise UnheardError(f"{host} is outside FARMHAND_FLAMENCO_V1_NETWORK")
@@ -83,17 +91,27 @@ class Line:
                 asyncio.timeout(CONNECT_S + ANSWER_S),
                 self._http.stream(method, f"http://{host}:{port}{path}", data=form) as answer,
             ):
-                body = b""
+                body = bytearray()
                 async for piece in answer.aiter_bytes():
                     body += piece
-                    if len(body) > LIMIT_BYTES:
-                        raise UnheardError(f"{path} answered more than {LIMIT_BYTES} bytes")
+                    if len(body) > most:
+                        raise TooLongError(f"{path} answered more than {most} bytes", status=answer.status_code)
         except (httpx.HTTPError, TimeoutError) as error:
             said = f"{method} http://{foreign_id}{path}: {type(error).__name__}"
             raise UnheardError(said, refused=_is_refused(error)) from None
         if not answer.is_success:
             raise UnheardError(f"{method} {path} answered {answer.status_code}", status=answer.status_code)
-        return body
+        return bytes(body)
+
+
+def _object(body: bytes, path: str) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise UnheardError(f"{path} is not a JSON object")
+    return value
 
 
 def _is_refused(error: BaseException | None) -> bool:

@@ -15,7 +15,7 @@ from coordinator.domain.task import FINISHED
 from coordinator.gateways.flamenco_v1 import translate
 from coordinator.gateways.flamenco_v1.line import Line, UnheardError
 from coordinator.gateways.flamenco_v1.pushing import Pusher
-from coordinator.gateways.flamenco_v1.wire import MOST, NewTask, NewWorker, TaskUpdate, WorkerUpdate, read
+from coordinator.gateways.flamenco_v1.wire import MOST, NewTask, NewWorker, TaskUpdate, WorkerUpdate, read, read_update
 from coordinator.gateways.kit import Fault, Gate, Gateway, described
 from coordinator.gateways.kit.bodies import faulty
 from coordinator.gateways.kit.holdings import Found, Holder
@@ -107,22 +107,24 @@ def _tasks(gate: Gate, operation: Operation) -> None:
     @operation("PATCH /tasks/{number}", "update_task", (204, "Noted", False), TaskUpdate)
     async def update_task(request: Request, number: Number) -> Response:
         """How a worker's task goes, or how it has ended."""
-        update = await read(request, TaskUpdate)
+        update = await read_update(request, TaskUpdate, gate.farm.large_bodies)
         if isinstance(update.status, str) and update.status not in translate.OUTCOMES and not _is_number(update.status):
             raise Fault(400, f"status: a worker says {', '.join(translate.OUTCOMES)} of its task")
         found = await _find(gate, number, str(translate.host_of(_peer(request)) or ""))
         await _note(gate, found, update)
         return Response(status_code=204)
 
-    @operation("DELETE /tasks/{number}", "delete_task", (202, "It is stopped", False))
+    @operation("DELETE /tasks/{number}", "delete_task", (202, "It is stopped", True))
     async def delete_task(number: Number) -> Response:
-        """Cancel a task that came through this gateway; where a worker runs it, it is killed."""
+        """Cancel a task that came through this gateway; where a worker runs it, it is killed. Its server reads the
+        answer as JSON, whatever it is."""
         if not isinstance(translate.sought(number), str):
             raise Fault(403, f"task {number} did not come from here: it is canceled with `farmhand tasks cancel`")
         found = await _find(gate, number, "")
         if found.state not in FINISHED:
             await gate.ask(CancelTasks((found.task,), _ACTOR, "deleted by its server"))
-        return Response(status_code=202)
+            found = await _find(gate, number, "")
+        return JSONResponse(translate.view_of(number, found.state), 202)
 
 
 def _workers(gate: Gate, operation: Operation, line: Line) -> None:
@@ -153,14 +155,14 @@ def _worker_itself(gate: Gate, operation: Operation, line: Line) -> None:
         """Ask the worker itself."""
         holder = await _worker(gate, number)
         try:
-            info = await line.info(holder.foreign_id, "/run_info")
+            info = await line.run_info(holder.foreign_id)
         except UnheardError:
             return JSONResponse({"connection": "offline"})
         return JSONResponse({name: info[name] for name in _INFO if name in info})
 
     async def update_worker(request: Request, number: Number) -> Response:
         """What a worker says of itself; the answer is its task."""
-        update = await read(request, WorkerUpdate)
+        update = await read_update(request, WorkerUpdate, gate.farm.large_bodies)
         duty = translate.DUTIES.get(update.status) if isinstance(update.status, str) else None
         if isinstance(update.status, str) and duty is None and not _is_number(update.status):
             raise Fault(400, f"status: a worker is {', '.join(translate.DUTIES)}")
@@ -189,7 +191,7 @@ async def _submit(gate: Gate, task: NewTask) -> dict[str, Any]:
     if not submitted.created and found.state in FINISHED:
         await gate.ask(RequeueTasks((found.task,), _ACTOR, "sent again by its server"))
         found = await _find(gate, task.task_id, "")
-    return translate.view_of(task, found.state, None)
+    return translate.view_of(task.task_id, found.state, task)
 
 
 async def _note(gate: Gate, found: Found, update: TaskUpdate) -> None:

@@ -79,6 +79,8 @@ WORKER_WORDS: Final[Mapping[Duty, str]] = {
 CONNECTIONS: Final[Mapping[Connection, str]] = {one: "online" if one in PRESENT else "offline" for one in Connection}
 #: A worker that says one of these of itself in `/info` has a program running.
 BUSY: Final = frozenset({"rendering", "busy"})
+#: What it would say whose answer is longer than is read.
+WORKING: Final = {"status": "rendering"}
 
 
 # --- addresses and numbers ---------------------------------------------------------------------------------
@@ -155,21 +157,22 @@ def job_of(task: NewTask) -> dict[str, Any]:
     }
 
 
-def view_of(task: NewTask, state: TaskState, worker: str | None) -> dict[str, Any]:
-    """What the answer to a new task shows."""
+def view_of(number: int, state: TaskState, task: NewTask | None = None) -> dict[str, Any]:
+    """What the answer to a new task shows, or to a deleted one."""
+    settings = task.settings if task is not None else {}
 
-    def number(name: str) -> int | None:
-        value = task.settings.get(name)
+    def frame(name: str) -> int | None:
+        value = settings.get(name)
         return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31 else None
 
-    form = task.settings.get("format")
+    form = settings.get("format")
     return {
-        "id": task.task_id,
-        "worker_id": worker and number_of(worker),
-        "priority": task.priority,
-        "frame_start": number("frame_start"),
-        "frame_end": number("frame_end"),
-        "frame_current": number("frame_current"),
+        "id": number,
+        "worker_id": None,
+        "priority": task and task.priority,
+        "frame_start": frame("frame_start"),
+        "frame_end": frame("frame_end"),
+        "frame_current": frame("frame_current"),
         "status": TASK_WORDS[state],
         "format": form if isinstance(form, str) else "",
     }

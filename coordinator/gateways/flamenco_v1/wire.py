@@ -1,9 +1,11 @@
 """What Flamenco 1's server and workers send (Flamenco 1 API: Tasks, Workers): forms, or JSON with the same names.
 
 A form has texts only, and Python's `None` as a word where there is nothing. The document says of a worker's status that
-it is an integer, its clients send words: both are read.
+it is an integer, its clients send words: both are read. With its last word a worker sends all that its program has
+written, in whatever encoding, and it sends that word once: so the end of it is kept, mended, and nothing of it refused.
 """
 
+import asyncio
 import json
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import parse_qsl
@@ -12,8 +14,8 @@ from fastapi import Request
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, WithJsonSchema
 
 from coordinator.api.bodies import received
-from coordinator.gateways.kit import Fault, Lenient, Shown
-from coordinator.gateways.kit.bodies import LIMIT_BYTES, faulty
+from coordinator.gateways.kit import Fault, Lenient, Shown, faulty, mended
+from coordinator.gateways.kit.bodies import LIMIT_BYTES
 from schemas.base import UndecodableError, Word, refuse_unstorable
 
 #: Numbers of tasks and workers are below this, so that they are exact in JSON.
@@ -22,6 +24,11 @@ MOST: Final = 2**53
 OURS: Final = 10**12
 #: Where a worker listens when it does not say (the port of the document's example).
 PORT: Final = 5000
+#: All that a program has written, as a form.
+UPDATE_BYTES: Final = 16 * 1024 * 1024
+#: A longer body is read in a thread.
+_SMALL_BYTES: Final = 64 * 1024
+_NOTE_LENGTH: Final = 200_000
 _MOST_FIELDS: Final = 100
 _NOTHING: Final = frozenset({"", "None", "null"})
 
@@ -30,6 +37,12 @@ M = TypeVar("M", bound=BaseModel)
 
 def _absent(value: object) -> object:
     return None if isinstance(value, str) and value in _NOTHING else value
+
+
+def _note(value: object) -> object:
+    """What a program has written: the end of it, without what cannot be stored."""
+    value = _absent(value)
+    return mended(value[-_NOTE_LENGTH:]) if isinstance(value, str) else value
 
 
 def _object(value: object) -> object:
@@ -45,7 +58,7 @@ def _object(value: object) -> object:
 _SETTINGS: Final = WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "string"}]})
 Said = BeforeValidator(_absent)
 Seconds = Annotated[Annotated[float, Field(ge=0, le=10**9)] | None, Said]
-Note = Annotated[Annotated[str, Field(max_length=200_000)] | None, Said]
+Note = Annotated[str | None, BeforeValidator(_note)]
 
 
 class NewTask(Lenient):
@@ -90,9 +103,8 @@ class WorkerUpdate(Lenient):
 async def read(request: Request, model: type[M]) -> M:
     """The *model* in a form, or in JSON: what is said to be JSON, or begins with a brace. Raises Fault 400, 413."""
     body = await received(request, LIMIT_BYTES)
-    is_json = "json" in request.headers.get("content-type", "") or body.lstrip().startswith(b"{")
+    text = body if _is_json(_kind(request), body) else json.dumps(_form(body, "strict")).encode()
     try:
-        text = body if is_json and body.strip() else _form(body)
         refuse_unstorable(text)
         return model.model_validate_json(text)
     except ValidationError as error:
@@ -101,10 +113,40 @@ async def read(request: Request, model: type[M]) -> M:
         raise Fault(400, str(error), ((error.field, error.detail),)) from None
 
 
-def _form(body: bytes) -> bytes:
-    """A form as JSON."""
+async def read_update(request: Request, model: type[M], few: asyncio.Semaphore) -> M:
+    """The *model* in what a worker says of its task, or of itself; *few* long ones at once. Raises Fault 400, 413."""
+    kind, length = _kind(request), request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) <= _SMALL_BYTES:
+        return _update(kind, await received(request, _SMALL_BYTES), model)
+    async with few:
+        return await asyncio.to_thread(_update, kind, await received(request, UPDATE_BYTES), model)
+
+
+def _update(kind: str, body: bytes, model: type[M]) -> M:
     try:
-        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS))
+        return model.model_validate(json.loads(body) if _is_json(kind, body) else _form(body, "replace"))
+    except ValidationError as error:
+        raise faulty(error) from None
+    except (ValueError, RecursionError):
+        raise Fault(400, "the body is not JSON") from None
+
+
+def _kind(request: Request) -> str:
+    kind = request.headers.get("content-type", "")
+    if "multipart" in kind:
+        raise Fault(400, "forms with files are not read: send application/x-www-form-urlencoded, or JSON")
+    return kind
+
+
+def _is_json(kind: str, body: bytes) -> bool:
+    begins = body.lstrip()[:1]
+    return bool(begins) and ("json" in kind or begins == b"{")
+
+
+def _form(body: bytes, errors: str) -> dict[str, str]:
+    """A form in UTF-8; *errors* as `bytes.decode` takes it."""
+    try:
+        text = body.decode(errors=errors)
+        return dict(parse_qsl(text, keep_blank_values=True, errors=errors, max_num_fields=_MOST_FIELDS))
     except ValueError:
         raise Fault(400, "the body is neither a form in UTF-8 nor JSON") from None
-    return json.dumps(fields).encode()

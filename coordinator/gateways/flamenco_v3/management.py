@@ -19,11 +19,12 @@ from coordinator.operations.access import RevokeToken
 from coordinator.operations.foreign import Depart
 from coordinator.operations.requests import RemoveWorker, RequestWorkerState, SetSleepSchedule
 from schemas.roles import Role
-from schemas.views import WorkerView
+from schemas.views import HeldView, WorkerView
 from schemas.worker import RequestedState
 
 _TEXT: Final = {"type": "string"}
 _FLAG: Final = {"type": "boolean"}
+_NUMBER: Final = {"type": "integer"}
 _STATUS: Final = {"type": "string", "enum": list(WORKER_STATUSES)}
 _CHANGE: Final = schema("WorkerStatusChangeRequest", status=_STATUS, is_lazy=_FLAG)
 _SUMMARY: Final = schema(
@@ -42,7 +43,19 @@ _WORKER: Final = {
         "ip_address": _TEXT,
         "platform": _TEXT,
         "supported_task_types": {"type": "array", "items": _TEXT},
-        "task": schema("WorkerTask", id=_TEXT, job_id=_TEXT, name=_TEXT, status=_TEXT),
+        "task": schema(
+            "WorkerTask",
+            id=_TEXT,
+            job_id=_TEXT,
+            name=_TEXT,
+            status=_TEXT,
+            index_in_job=_NUMBER,
+            priority=_NUMBER,
+            task_type=_TEXT,
+            updated=_TEXT,
+            steps_completed=_NUMBER,
+            steps_total=_NUMBER,
+        ),
         "tags": {"type": "array", "items": TAG},
     },
 }
@@ -95,14 +108,26 @@ class Management:
             "tags": [shown(label) for label in worker.labels],
         }
         if worker.held:
-            held = worker.held[0]
-            more["task"] = {
-                "id": translate.task_uuid(held.task, held.attempt),
-                "job_id": translate.job_uuid(held.job),
-                "name": held.name,
-                "status": "active",
-            }
+            more["task"] = await self._task(worker.held[0])
         return JSONResponse(_summary(worker) | more)
+
+    async def _task(self, held: HeldView) -> dict[str, Any]:
+        """What the worker runs (TaskSummary: their generated clients want all of it)."""
+        views = self._gate.farm.views
+        (first,) = (await views.tasks(held.job, limit=1)).items
+        (task,) = (await views.tasks(held.job, after=held.task - 1, limit=1)).items
+        return {
+            "id": translate.task_uuid(held.task, held.attempt),
+            "job_id": translate.job_uuid(held.job),
+            "name": held.name,
+            "status": "active",
+            "index_in_job": held.task - first.id + 1,
+            "priority": task.priority,
+            "task_type": task.kind,
+            "updated": task.changed_at.isoformat(),
+            "steps_completed": held.done or 0,
+            "steps_total": held.total or 1,
+        }
 
     async def delete(self, request: Request, worker_id: str) -> Response:
         """Forget a worker, and its credential. What it runs is run elsewhere."""

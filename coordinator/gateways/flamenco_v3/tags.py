@@ -76,17 +76,18 @@ class Tags:
 
     async def update(self, request: Request, tag_id: str) -> Response:
         """Let those who have it have one of the new name instead."""
+        actor = await self._office.caller(request, Role.OPERATOR)
         name = _checked((await read(request, WorkerTag)).name)
-        await self._replace(request, tag_id, lambda labels, old: [name if one == old else one for one in labels])
+        await self._replace(actor, tag_id, lambda labels, old: [name if one == old else one for one in labels])
         return Response(status_code=204)
 
     async def delete(self, request: Request, tag_id: str) -> Response:
         """Take it from all who have it."""
-        await self._replace(request, tag_id, lambda labels, old: [one for one in labels if one != old])
+        actor = await self._office.caller(request, Role.OPERATOR)
+        await self._replace(actor, tag_id, lambda labels, old: [one for one in labels if one != old])
         return Response(status_code=204)
 
-    async def _replace(self, request: Request, tag_id: str, change: Callable[[list[str], str], list[str]]) -> None:
-        actor = await self._office.caller(request, Role.OPERATOR)
+    async def _replace(self, actor: str, tag_id: str, change: Callable[[list[str], str], list[str]]) -> None:
         workers = await self._office.workers()
         old = _label(tag_id, workers)
         asked: list[Any] = [

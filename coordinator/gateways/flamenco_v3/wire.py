@@ -5,28 +5,17 @@ may hold anything: it is mended, not refused, for their clients send an update o
 """
 
 import json
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from coordinator.gateways.kit import Lenient, Shown
+from coordinator.gateways.kit import Lenient, Shown, Words
 
 #: A body with a piece of log in it.
 UPDATE_BYTES: Final = 8 * 1024 * 1024
-_NOTHING_LOST: Final = "surrogatepass"
 
 TaskTypes = Annotated[list[Annotated[str, Field(max_length=256)]], Field(max_length=1000)]
 Name = Annotated[Shown, Field(max_length=512)]
-
-
-def mended(value: Any) -> Any:
-    """*value* without what cannot be stored: NUL, and halves of characters."""
-    if not isinstance(value, str):
-        return value
-    return value.replace("\x00", "\ufffd").encode("utf-16", _NOTHING_LOST).decode("utf-16", "replace")
-
-
-Words = Annotated[str, BeforeValidator(mended)]
 
 
 class WorkerRegistration(Lenient):

@@ -1,6 +1,6 @@
 """What all gateways share, so that a protocol is only its own words: docs/gateways.md says how one is made."""
 
-from coordinator.gateways.kit.bodies import Lenient, Shown, described, faulty, read, shown
+from coordinator.gateways.kit.bodies import Lenient, Shown, Words, described, faulty, mended, read, shown
 from coordinator.gateways.kit.fault import Fault
 from coordinator.gateways.kit.gate import Errand, Errands, Gate
 from coordinator.gateways.kit.gateway import Duty, Gateway, application
@@ -18,9 +18,11 @@ __all__ = [
     "Lenient",
     "Registered",
     "Shown",
+    "Words",
     "application",
     "described",
     "faulty",
+    "mended",
     "read",
     "shown",
     "worker_id",

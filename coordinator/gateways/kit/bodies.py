@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from coordinator.api.bodies import received
 from coordinator.gateways.kit.fault import Fault
@@ -11,6 +11,7 @@ from schemas.base import UndecodableError, refuse_unstorable
 
 LIMIT_BYTES: Final = 256 * 1024
 _MOST_DETAILS: Final = 20
+_NOTHING_LOST: Final = "surrogatepass"
 
 
 class Lenient(BaseModel):
@@ -30,6 +31,17 @@ def _printable(text: str) -> str:
 
 #: A name that is shown to people.
 Shown = Annotated[str, AfterValidator(_printable)]
+
+
+def mended(value: Any) -> Any:
+    """*value* without what cannot be stored: NUL, and halves of characters."""
+    if not isinstance(value, str):
+        return value
+    return value.replace("\x00", "\ufffd").encode("utf-16", _NOTHING_LOST).decode("utf-16", "replace")
+
+
+#: What a program has written: mended, not refused.
+Words = Annotated[str, BeforeValidator(mended)]
 
 
 def shown(text: str, field: str, most: int) -> str:

@@ -1,5 +1,6 @@
 """OpenWork's path for activity heartbeats (OpenWork, "Record worker heartbeat"), and its order of checks."""
 
+import re
 import secrets
 import time
 from typing import Any, Final
@@ -18,8 +19,11 @@ from coordinator.operations.requests import NotFoundError
 
 _TOKEN_HEADER: Final = "x-den-worker-heartbeat-token"  # noqa: S105 - a header's name
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-_CODES: Final = {400: "invalid_request", 401: "unauthorized", 403: "forbidden", 404: "worker_not_found",
-                 413: "payload_too_large", 503: "unavailable"}  # fmt: skip
+_CODES: Final = {400: "invalid_request", 401: "unauthorized", 403: "forbidden", 404: "not_found",
+                 405: "method_not_allowed", 408: "timeout", 413: "payload_too_large", 500: "internal_error",
+                 503: "unavailable"}  # fmt: skip
+#: What their server takes for JSON.
+_JSON: Final = re.compile(r"application/(?:[a-z.-]+\+)?json")
 _INSTANT: Final = {"type": "string", "format": "date-time", "pattern": INSTANT}
 _BODY: Final = {
     "type": "object",
@@ -29,6 +33,7 @@ _BODY: Final = {
         "sentAt": _INSTANT,
         "lastActivityAt": {"anyOf": [_INSTANT, {"type": "null"}]},
         "openSessionCount": {"type": "integer", "minimum": 0, "maximum": MOST_SESSIONS},
+        "busySessionCount": {"description": "Those of them that do something; anything but a count is ignored."},
     },
 }
 _ANSWER: Final = {
@@ -63,7 +68,7 @@ _FAULT: Final = {
 
 def tell(fault: Fault) -> Response:
     """A fault as OpenWork says it: a word, and for what is malformed each thing that is wrong."""
-    body: dict[str, Any] = {"error": _CODES.get(fault.status, "error")}
+    body: dict[str, Any] = {"error": _CODES.get(fault.status, "error"), **fault.extra}
     if fault.status == 400:  # noqa: PLR2004
         details = fault.details or (("", fault.detail),)
         body["details"] = [
@@ -126,7 +131,7 @@ def router(gate: Gate) -> APIRouter:
         name = str(request.path_params["id"])
         if not is_typeid(name):
             raise Fault(400, "id must be a TypeID", (("id", "must be a worker's TypeID, wrk_ and 26 characters"),))
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        if _JSON.fullmatch(request.headers.get("content-type", "").partition(";")[0].strip().lower()) is None:
             raise Fault(400, "send application/json", (("isActiveRecently", "there is no JSON body"),))
         beat = await read(request, Heartbeat)
         known = await gate.bearer(translate.PROTOCOL, _token(request))
@@ -142,7 +147,7 @@ def router(gate: Gate) -> APIRouter:
         try:
             standing = await gate.ask(heard)
         except NotFoundError:
-            raise Fault(404, "the worker was removed") from None
+            raise Fault(404, "the worker was removed", extra={"error": "worker_not_found"}) from None
         return JSONResponse(translate.answer_of(name, beat, standing))
 
     return made

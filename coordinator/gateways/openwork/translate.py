@@ -53,12 +53,13 @@ def life_of(typeid: str) -> UUID:
 
 
 def sign_of(beat: Heartbeat) -> Sign:
-    """What it says. Who was not active recently was not, whatever else it says."""
+    """What it says. Who was not active recently was not, whatever else it says; what holds it are its busy sessions,
+    where it tells them from those that are only open."""
     return Sign(
         at=beat.sent_at,
         active=beat.is_active_recently,
         active_at=(beat.last_activity_at or beat.sent_at) if beat.is_active_recently else None,
-        open_sessions=beat.open_session_count,
+        open_sessions=beat.open_session_count if beat.busy_session_count is None else beat.busy_session_count,
     )
 
 

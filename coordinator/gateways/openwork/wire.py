@@ -1,6 +1,7 @@
 """What an OpenWork worker sends (OpenWork, "Record worker heartbeat"): a JSON object of up to four fields.
 
-Times are RFC 3339 in UTC with a `Z`; numbers are JavaScript's, so `3.0` is an integer.
+Times are RFC 3339 in UTC with a `Z`; numbers are JavaScript's, so `3.0` is an integer. Newer senders say one thing more
+that the document does not know: how many sessions are busy. Whatever is wrong with that is passed over.
 """
 
 import re
@@ -47,10 +48,21 @@ def _sessions(value: Any) -> int:
     return int(value)
 
 
+def _busy(value: Any) -> int | None:
+    try:
+        return _sessions(value)
+    except ValueError:
+        return None
+
+
 class Heartbeat(Lenient):
-    """A worker's activity. What is missing is None; only `lastActivityAt` may be null."""
+    """A worker's activity. What is missing is None; only `lastActivityAt` may be null.
+
+    Senders count every session that there is as open, and as busy those that do something just now.
+    """
 
     is_active_recently: Annotated[StrictBool, Field(alias="isActiveRecently")]
     sent_at: Annotated[datetime | None, BeforeValidator(instant), Field(alias="sentAt")] = None
     last_activity_at: Annotated[datetime | None, BeforeValidator(_activity), Field(alias="lastActivityAt")] = None
     open_session_count: Annotated[int | None, BeforeValidator(_sessions), Field(alias="openSessionCount")] = None
+    busy_session_count: Annotated[int | None, BeforeValidator(_busy), Field(alias="busySessionCount")] = None

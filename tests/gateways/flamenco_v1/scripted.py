@@ -21,6 +21,8 @@ class Worker:
         self.tasks: list[dict[str, str]] = []
         self.kills = 0
         self.running: str | None = None
+        #: What its program has written so far.
+        self.written = ""
         #: What it answers instead, by path: a status, with a place to go.
         self.answers: dict[str, int] = {}
         self.asked: list[str] = []
@@ -102,6 +104,7 @@ class Worker:
             case "GET", "/info":
                 status = "enabled" if self.running is None else "rendering"
                 info = {**INFO, "hostname": self.hostname, "status": status, "activity": None}
+                info["log"] = self.written
                 answer = 200, json.dumps(info).encode()
             case "GET", "/run_info":
                 answer = 200, json.dumps({**INFO, **LOAD, "secret": 1}).encode()

@@ -49,8 +49,10 @@ async def test_a_task_is_pushed_reported_and_the_next_follows(gates: Gates, work
     await gates.farm.until("SELECT true FROM attempts WHERE activity = 'frame 1 of 2'")
     assert (await worker.says(first["task_id"], status="finished", time_cost="3")).status_code == 204
     second = await worker.given(2)
-    assert (await worker.says(second["task_id"], status="failed", log="no such file")).status_code == 204
-    await gates.farm.until("SELECT count(*) = 1 FROM attempts WHERE ending = 'failed' AND error = 'no such file'")
+    written = "frame\n" * 100_000 + "no such file"
+    assert (await worker.says(second["task_id"], status="failed", log=written)).status_code == 204
+    error = await gates.farm.until("SELECT error FROM attempts WHERE ending = 'failed'")
+    assert error.endswith("frame\nno such file"), "the end of what it wrote, however much it was"
     assert await gates.farm.until("SELECT run_s FROM attempts WHERE ending = 'completed'") == 3.0
 
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from coordinator.gateways.flamenco_v1 import translate
+from coordinator.gateways.flamenco_v1.line import INFO_BYTES, Line
 from tests.gateways.conftest import Gates
 from tests.gateways.flamenco_v1.scripted import INFO, LOAD, Worker
 
@@ -99,12 +100,30 @@ async def test_an_update_is_204_and_who_goes_on_with_another_s_task_is_stopped(s
     assert (await shared_http.patch("/tasks/x", json={})).status_code == 400
 
 
+async def test_a_last_word_is_read_however_long_it_is_and_in_whatever_encoding(shared_http: httpx.AsyncClient) -> None:
+    """Flamenco 1 worker: with its last word comes all that its program has written, as bytes; it is said once."""
+    await shared_http.post("/tasks", data=TASK | {"task_id": 32})
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for body in (b"log=caf%E9%00\xff&status=finished", b"log=" + b"Fra%3A1+" * 200_000 + b"&status=finished"):
+        assert (await shared_http.patch("/tasks/32", content=body, headers=form)).status_code == 204
+    said = json.dumps({"status": "finished", "log": "x" * 2_000_000 + "\ud800\x00"})
+    assert (await shared_http.patch("/tasks/32", content=said)).status_code == 204
+    for wrong in (b"status=gone&log=" + b"x" * 100_000, b"{" + b" " * 100_000, b"["):
+        answer = await shared_http.patch("/tasks/32", content=wrong, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 400
+    assert (await shared_http.patch("/tasks/32", content=b"log=" + b"x" * 2**24, headers=form)).status_code == 413
+    files = {"taskfile": ("taskfile.zip", b"PK", "application/zip")}
+    answer = await shared_http.patch("/tasks/32", data={"status": "finished"}, files=files)
+    assert (answer.status_code, "with files" in answer.json()["message"]) == (400, True)
+
+
 async def test_a_task_is_deleted_once_and_again(shared_gates: Gates, shared_http: httpx.AsyncClient) -> None:
-    """Flamenco 1 API: DELETE /tasks/1, "Returns 202"."""
+    """Flamenco 1 API: DELETE /tasks/1, "Returns 202". Flamenco 1 server: it reads that answer as JSON."""
     await shared_http.post("/tasks", data=TASK | {"task_id": 40})
     for _ in range(2):
         answer = await shared_http.delete("/tasks/40")
-        assert (answer.status_code, answer.content) == (202, b"")
+        assert answer.status_code == 202
+        assert (answer.json()["id"], answer.json()["status"]) == (40, "aborted")
     rows = await shared_gates.farm.rows(
         "SELECT t.state FROM tasks t JOIN jobs j ON j.id = t.job_id WHERE j.key = 'flamenco_v1:40'"
     )
@@ -178,6 +197,17 @@ async def test_a_workers_own_account_of_its_machine(shared_gates: Gates, shared_
     assert (await shared_http.get("/workers/one")).status_code == 400
 
 
+async def test_who_runs_what_writes_much_is_understood(shared_gates: Gates) -> None:
+    """Flamenco 1 worker: GET /info holds all that its program has written so far."""
+    async with Worker(shared_gates.url) as worker:
+        worker.running = "7"
+        line = Line("127.0.0.0/8")
+        for length in (0, 100_000, INFO_BYTES):
+            worker.written = "x" * length
+            assert (await line.info(worker.foreign_id))["status"] == "rendering"
+        await line.close()
+
+
 async def test_a_worker_says_how_it_is_and_hears_its_task(shared_gates: Gates, shared_http: httpx.AsyncClient) -> None:
     """Flamenco 1 API: PATCH /workers/1, status "integer", "rendering, available"; the manager: /workers/status/1."""
     async with Worker(shared_gates.url, "three.local") as worker:
@@ -192,6 +222,13 @@ async def test_a_worker_says_how_it_is_and_hears_its_task(shared_gates: Gates, s
         assert (await shared_http.get("/workers")).json()["three.local"]["status"] == "disabled"
         await shared_http.patch(f"/workers/{mine}", json={"status": "enabled"})
         assert (await row(shared_gates, worker))["duty"] == "awake"
-        for wrong in list[dict[str, Any]](({"status": "tired"}, {}, {"status": []})):
-            assert (await shared_http.patch(f"/workers/{mine}", json=wrong)).status_code == 400
-    assert (await shared_http.patch("/workers/1", json={"status": 1})).status_code == 404
+        for path in (f"/workers/{mine}", f"/workers/status/{mine}"):
+            for wrong in list[dict[str, Any]](({"status": "tired"}, {}, {"status": []})):
+                assert (await shared_http.patch(path, json=wrong)).status_code == 400
+            neighbour = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+            async with httpx.AsyncClient(base_url=shared_gates.url, transport=neighbour, timeout=60) as http:
+                answer = await http.patch(path, json={"status": "disabled"})
+            assert (answer.status_code, "itself" in answer.json()["message"]) == (403, True)
+        assert (await row(shared_gates, worker))["duty"] == "awake"
+    for path in ("/workers/1", "/workers/status/1"):
+        assert (await shared_http.patch(path, json={"status": 1})).status_code == 404

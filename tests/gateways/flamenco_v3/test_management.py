@@ -1,10 +1,12 @@
 """Flamenco 3's operations on workers for operators. Each case names what it was taken from."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from coordinator.client import AsyncFarmhandClient
+from coordinator.gateways.flamenco_v3 import tagging
 from tests.gateways.flamenco_v3.client import Worker
 from tests.gateways.flamenco_v3.conftest import Studio
 
@@ -39,14 +41,21 @@ async def test_workers_are_listed_and_shown(studio: Studio) -> None:
     }
     assert (shown["ip_address"], shown["platform"]) == ("127.0.0.1", "linux")
     assert shown["supported_task_types"] == [studio.kind]
-    assert shown["task"]["id"] == task["uuid"]
+    updated = shown["task"].pop("updated")
+    assert datetime.fromisoformat(updated).tzinfo is not None
+    assert shown["task"] == {
+        "id": task["uuid"], "job_id": task["job"], "name": "a", "status": "active", "index_in_job": 1, "priority": 50,
+        "task_type": studio.kind, "steps_completed": 0, "steps_total": 1,
+    }, "all that TaskSummary requires"  # fmt: skip
     assert (listed[asleep.uuid]["status"], "status_change" in listed[asleep.uuid]) == ("asleep", False)
 
 
 @pytest.mark.parametrize(("uuid", "status"), [("x", 400), ("3a7c9f52-1d0e-4b86-9f2a-6c5d4e8b7a10", 404)])
 async def test_who_is_not_there_is_not_found(studio: Studio, uuid: str, status: int) -> None:
     """Flamenco 3 API: fetchWorker, deleteWorker, …: 400 for no UUID, 404."""
-    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/setstatus"), ("GET", "/sleep-schedule")):
+    gets, posts = ("", "/sleep-schedule"), ("/setstatus", "/sleep-schedule", "/settags")
+    calls = [("GET", path) for path in gets] + [("DELETE", "")] + [("POST", path) for path in posts]
+    for method, path in calls:
         answer = await studio.http.request(method, f"{WORKERS}/{uuid}{path}")
         assert (answer.status_code, answer.json()["code"]) == (status, status)
 
@@ -132,8 +141,17 @@ async def test_a_tag_is_a_label_that_tasks_may_ask_for(studio: Studio) -> None:
     assert (await post(studio, tagged, "settags", tag_ids=["x"]))[0] == 400
     assert (await post(studio, tagged, "settags", tag_ids=[tagged.uuid]))[0] == 404
     for uuid, status in (("x", 400), (tagged.uuid, 404)):
-        for method in ("GET", "DELETE"):
-            assert (await studio.http.request(method, f"{one}/{uuid}")).status_code == status
+        for method in ("GET", "DELETE", "PUT"):
+            said = {"name": "gpu"} if method == "PUT" else None
+            assert (await studio.http.request(method, f"{one}/{uuid}", json=said)).status_code == status
+
+
+#: Flamenco 3 API, tag worker-mgt: what changes nothing, and what changes something; of a worker, or of a tag.
+LOOKS = [("GET", "/workers"), ("GET", "/workers/{worker}"), ("GET", "/workers/{worker}/sleep-schedule"),
+         ("GET", "/tags"), ("GET", "/tag/{tag}")]  # fmt: skip
+CHANGES = [("DELETE", "/workers/{worker}"), ("POST", "/workers/{worker}/setstatus"),
+           ("POST", "/workers/{worker}/settags"), ("POST", "/workers/{worker}/sleep-schedule"), ("POST", "/tags"),
+           ("PUT", "/tag/{tag}"), ("DELETE", "/tag/{tag}")]  # fmt: skip
 
 
 async def test_it_takes_a_token_of_the_right_role(studio: Studio) -> None:
@@ -152,4 +170,10 @@ async def test_it_takes_a_token_of_the_right_role(studio: Studio) -> None:
     answer = await studio.http.post(path, json=said, headers=viewer)
     assert (answer.status_code, list(answer.json())) == (403, ["message"])
     assert (await studio.http.post(path, json=said, headers=admin)).status_code == 204
+    strangers: list[dict[str, str]] = [{}, {"Authorization": "Bearer wrong"}]
+    refused = [(call, headers) for call in CHANGES for headers in [viewer, *strangers]]
+    for (method, path), headers in refused + [(call, headers) for call in LOOKS for headers in strangers]:
+        place = "/api/v3/worker-mgt" + path.format(worker=worker.uuid, tag=tagging.uuid_of("gpu"))
+        answer = await studio.http.request(method, place, headers=headers)
+        assert (answer.status_code, list(answer.json())) == (403, ["message"]), (method, path)
     assert (await studio.http.get(WORKERS, auth=(worker.uuid, worker.secret))).status_code == 403

@@ -12,7 +12,7 @@ from coordinator.domain.worker import EFFECTS, Asked, Connection, Duty
 from coordinator.gateways.flamenco_v3 import tagging
 from coordinator.gateways.flamenco_v3 import translate as t
 from coordinator.gateways.flamenco_v3.variables import Variables
-from coordinator.gateways.flamenco_v3.wire import mended
+from coordinator.gateways.kit import mended
 
 
 def test_every_word_is_mapped_or_named_as_unmappable() -> None:
