@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from coordinator.gateways.clearml import translate, wire
+from coordinator.gateways.clearml.asking import Asking
 from coordinator.gateways.clearml.envelope import INVALID, NOT_REGISTERED, UNKNOWN_QUEUE, Operation, listing, refused
-from coordinator.gateways.clearml.translate import PROTOCOL, Caller
+from coordinator.gateways.clearml.translate import Caller
 from coordinator.gateways.kit import Gate
 from coordinator.operations.claiming import Claim
 from coordinator.operations.requests import NotFoundError
@@ -31,6 +32,7 @@ class Queues:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
+        self._asking = Asking(gate)
 
     def operations(self) -> list[Operation]:
         """All of them."""
@@ -75,12 +77,12 @@ class Queues:
     async def get_next_task(self, caller: Caller, said: wire.Queue) -> dict[str, Any]:
         """The next task of this queue, which is the caller's from then on; nothing where there is none.
 
-        An agent does not say who it is: it is the one that has registered under this login.
+        An agent does not say who it is: see `asking`.
         """
         queue = queue_of(said)
-        worker = await self._gate.holdings.of_session(PROTOCOL, caller.session) if caller.session else None
+        worker = await self._asking.who(caller)
         if worker is None:
-            raise refused(NOT_REGISTERED, "register a worker, or report as one, with this token first")
+            return {}
         try:
             claimed = await self._gate.ask(Claim(worker, translate.POLL, (queue,), once=True))
         except NotFoundError:

@@ -13,23 +13,24 @@ from tests.gateways.conftest import Gates
 
 
 class Client:
-    """One login: an agent, or any other client."""
+    """One login: an agent, or any other client, on a machine of this name."""
 
-    def __init__(self, http: httpx.AsyncClient, keys: dict[str, str]) -> None:
+    def __init__(self, http: httpx.AsyncClient, keys: dict[str, str], host: str = "") -> None:
         self.http = http
         self.keys = (keys["access_key"], keys["secret_key"])
+        self.host = {"X-ClearML-Worker": host} if host else {}
         self.token = ""
 
     async def login(self) -> "Client":
         """Get a token."""
-        answer = await self.http.get("/auth.login", auth=self.keys)
+        answer = await self.http.get("/auth.login", auth=self.keys, headers=self.host)
         assert answer.status_code == 200, answer.text
         self.token = answer.json()["data"]["token"]
         return self
 
     async def call(self, endpoint: str, method: str = "POST", **said: Any) -> httpx.Response:
         """Any endpoint, with a version or without."""
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        headers = self.host | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
         return await self.http.request(method, f"/{endpoint}", json=said, headers=headers)
 
     async def done(self, endpoint: str, **said: Any) -> Any:
@@ -66,9 +67,9 @@ class Lab:
         self.queue = f"queue-{self.mark}"
         self.queue_id = translate.queue_id(self.queue)
 
-    async def client(self) -> Client:
+    async def client(self, host: str = "") -> Client:
         """One that has logged in."""
-        return await Client(self.http, self.keys).login()
+        return await Client(self.http, self.keys, host).login()
 
     def worker(self, name: str = "w") -> str:
         """An id that only this test uses."""

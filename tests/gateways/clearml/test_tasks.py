@@ -11,9 +11,9 @@ from tests.gateways.clearml.conftest import Client, Lab
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def agent(lab: Lab, name: str = "w", *queues: str) -> Client:
+async def agent(lab: Lab, name: str = "w", *queues: str, host: str = "") -> Client:
     """One that has registered, for this test's queue or others."""
-    client = await lab.client()
+    client = await lab.client(host)
     ids = [translate.queue_id(queue) for queue in queues or (lab.queue,)]
     await client.done("workers.register", worker=lab.worker(name), queues=ids)
     return client
@@ -93,6 +93,46 @@ async def test_who_has_not_said_who_it_is_gets_nothing(lab: Lab) -> None:
     assert await client.code("queues.get_next_task", queue=lab.queue_id) == (400, 1004)
     client.token = ""
     assert await client.code("queues.get_next_task", queue=lab.queue_id) == (401, 20)
+
+
+async def test_an_agent_that_logs_in_again_goes_on_before_its_next_report(lab: Lab) -> None:
+    """clearml-agent, session: a token that is old or refused is replaced by another login, and the agent polls on
+    without a word of who it is; theirs gives work to whoever asks, and knows the worker by its reports only."""
+    box, other = f"box-{lab.mark}", f"other-{lab.mark}"
+    busy, here, there = [await agent(lab, name, host=host) for name, host in (("a", box), ("b", box), ("c", other))]
+    await lab.submit("a", "b", "c")
+    running = await next_task(busy, lab.queue_id)
+    await busy.done("tasks.started", task=running)
+
+    stranger = await lab.client(f"new-{lab.mark}")
+    assert await stranger.code("queues.get_next_task", queue=lab.queue_id) == (400, 1004), "nobody is there of that name"
+    elsewhere = await Client(lab.http, await lab.gates.credential("clearml", f"other-{lab.mark}"), box).login()
+    assert await elsewhere.code("queues.get_next_task", queue=lab.queue_id) == (400, 1004), "others' keys"
+
+    await here.login()
+    task = await next_task(here, lab.queue_id)
+    assert task is not None, "it is the one that is free on its machine"
+    await here.done("tasks.started", task=task)
+    await here.report(lab.worker("b"), task=task)
+    shown = await there.listed()
+    assert [shown[lab.worker(name)]["task"]["id"] for name in "ab"] == [running, task]
+    await here.done("tasks.completed", task=task)
+    assert await next_task(here, lab.queue_id) is not None, "now it is known by its report"
+
+
+async def test_of_several_that_an_agent_may_be_its_next_report_tells_which(lab: Lab) -> None:
+    """Ours: two agents of one machine, both idle, and one of them logs in again; nobody's work is given to another."""
+    box = f"box-{lab.mark}"
+    one, two = await agent(lab, "a", host=box), await agent(lab, "b", host=box)
+    job = await lab.submit("a")
+    await two.login()
+    assert await next_task(two, lab.queue_id) is None
+    assert await states(lab, job) == ["ready"]
+    await two.report(lab.worker("b"))
+    task = await next_task(two, lab.queue_id)
+    assert task is not None
+    assert (await one.listed())[lab.worker("b")]["task"]["id"] == task
+    assert await next_task(one, lab.queue_id) is None, "who has not logged in again is who it was"
 
 
 async def test_an_answer_that_was_lost_is_given_again_but_not_what_was_begun(lab: Lab) -> None:
