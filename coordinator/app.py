@@ -87,12 +87,16 @@ _FOR_GATEWAYS: Final = {
     "celery_prefix",
     "celery_urls",
     "clearml_timeout_s",
+    "days_kept_days",
     "flamenco_registration",
     "flamenco_v1_kinds",
     "flamenco_v1_network",
     "flamenco_v1_poll_s",
     "flamenco_variables",
+    "hours_kept_days",
+    "minutes_kept_days",
     "openwork_stop_url",
+    "samples_kept_days",
 }
 #: Connections for what people read.
 READERS: Final = 4

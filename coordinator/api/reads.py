@@ -1,10 +1,11 @@
 # ruff: noqa: D102 - storage, which answers, says it
 """What the API asks of the rows. Each question raises NotFoundError or UnavailableError."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from coordinator.domain.figures import Courses
 from coordinator.domain.statistics import Question, Span
 from schemas.views import (
     ActivityReport,
@@ -39,6 +40,8 @@ from schemas.views import (
     WorkerDetail,
     WorkerView,
 )
+
+T = TypeVar("T")
 
 
 class StandingReads(Protocol):
@@ -112,4 +115,7 @@ class Figures(Protocol):
     async def now(self) -> datetime: ...
     async def metrics(self) -> list[MetricView]: ...
     async def series(self, asked: Question) -> Series: ...
+    async def courses(
+        self, asked: Question, metrics: Sequence[str], told: Callable[[Mapping[str, Courses]], T]
+    ) -> T: ...
     async def activity(self, span: Span, only: Collection[str] | None = None) -> ActivityReport: ...

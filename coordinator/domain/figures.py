@@ -5,7 +5,7 @@ fetched: a farm of a hundred workers is one row, not a hundred.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate, chain, pairwise, repeat, starmap
 from operator import add, sub, truediv
@@ -140,6 +140,8 @@ class Course(NamedTuple):
     percentiles: Sequence[Sequence[float]]
 
 
+#: Lines over time, in order.
+Courses: TypeAlias = Mapping[Line, Course]
 #: The same as one: times, counts, least, greatest, means, and percentiles.
 _Columns: TypeAlias = Sequence[Sequence[Any]]
 

@@ -6,15 +6,15 @@ loop.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, compress, groupby
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import asyncpg
 
-from coordinator.domain.figures import FARM, Block, Course, Figures, Line, courses
+from coordinator.domain.figures import FARM, Block, Course, Courses, Figures, Line, courses
 from coordinator.domain.sketch import Sketch
 from coordinator.domain.statistics import LEVELS, METRICS, Piece, Question, Span, Split, floor, pieces
 from coordinator.operations.requests import NotFoundError
@@ -23,6 +23,8 @@ from coordinator.storage.pool import Connection
 from coordinator.storage.queries import load
 from coordinator.storage.reading import Reader
 from schemas.views import ActivityReport, MetricView, Series, SeriesLine
+
+T = TypeVar("T")
 
 _SQL: Final = load("statistics")
 _FINEST: Final = next(iter(LEVELS))
@@ -56,7 +58,7 @@ class Statistics(Reader):
         """The figures of each interval that has any."""
         async with self._snapshot() as connection:
             parts, exact = await self._parts(connection, asked)
-            rolled, fresh = await _rows(connection, asked, parts)
+            rolled, fresh = await _rows(connection, asked, parts, [asked.metric])
             if not rolled and not fresh and asked.metric not in METRICS:
                 there = await connection.fetch(_SQL["metrics"], _FINEST)
                 if asked.metric not in {row["metric"] for row in there}:
@@ -64,13 +66,28 @@ class Statistics(Reader):
         # There may be a million values to look at: not between two heartbeats.
         return await asyncio.to_thread(_series, asked, rolled, fresh, exact=exact)
 
+    async def courses(self, asked: Question, metrics: Sequence[str], told: Callable[[Mapping[str, Courses]], T]) -> T:
+        """What *told* makes, beside the event loop, of the figures of all *metrics*, without percentiles."""
+        async with self._snapshot() as connection:
+            parts, _ = await self._parts(connection, asked)
+            rolled, fresh = await _rows(connection, asked, parts, metrics)
+
+        def made() -> T:
+            rows: dict[str, list[list[asyncpg.Record]]] = {}
+            for number, some in enumerate((rolled, fresh)):
+                for metric, own in groupby(some, key=itemgetter("metric")):
+                    rows.setdefault(metric, [[], []])[number].extend(own)
+            return told({metric: _courses(asked, *own, exact=False) for metric, own in rows.items()})
+
+        return await asyncio.to_thread(made)
+
     async def activity(self, span: Span, only: Collection[str] | None = None) -> ActivityReport:
         """How many workers (*only* of these) were there in each interval, and how many of them held an attempt."""
         asked = Question("active", span, Split.WORKER)
         async with self._snapshot() as connection:
             (levels,) = await connection.fetch(_SQL["levels"])
             parts = pieces(span, {level: levels[level] for level in LEVELS})
-            rolled = await connection.fetch(_SQL["figures"], *_windows(parts), *_wanted(asked))
+            rolled = await connection.fetch(_SQL["figures"], *_windows(parts), *_wanted(asked, [asked.metric]))
             fresh = [
                 row
                 for part in parts
@@ -90,15 +107,23 @@ class Statistics(Reader):
 
 
 async def _rows(
-    connection: Connection, asked: Question, parts: Sequence[Piece]
+    connection: Connection, asked: Question, parts: Sequence[Piece], metrics: Sequence[str]
 ) -> tuple[list[asyncpg.Record], list[asyncpg.Record]]:
-    """What is rolled up, and what comes from samples."""
-    rolled = await connection.fetch(_SQL["figures"], *_windows(parts), *_wanted(asked))
-    fresh = []
+    """What is rolled up, and what comes from samples, metric by metric."""
+    rolled = await connection.fetch(_SQL["figures"], *_windows(parts), *_wanted(asked, metrics))
+    fresh: list[asyncpg.Record] = []
+    workers, interval = list(asked.workers) or None, _interval(asked.span)
     for part in parts:
         if part.level is None:
-            what = asked.metric, _interval(asked.span), list(asked.workers) or None, asked.split
-            fresh = await connection.fetch(_SQL["values" if asked.shares else "sums"], part.since, part.until, *what)
+            await connection.execute(_SQL["planned"])
+            for others in (False, True):
+                some = [metric for metric in metrics if (metric not in METRICS) is others]
+                if not some:
+                    continue
+                name, what = ("values", some[0]) if asked.shares else ("sums", some)
+                fresh += await connection.fetch(
+                    _SQL[name], part.since, part.until, what, interval, workers, asked.split, others
+                )
     return rolled, fresh
 
 
@@ -108,11 +133,11 @@ def _windows(parts: Sequence[Piece]) -> tuple[list[str], list[datetime], list[da
     return [part.level or "" for part in rolled], [part.since for part in rolled], [part.until for part in rolled]
 
 
-def _wanted(asked: Question) -> tuple[str, str, bool, str | None, str | None]:
+def _wanted(asked: Question, metrics: Sequence[str]) -> tuple[Sequence[str], str, bool, str | None, str | None]:
     """The parameters of `figures` after its windows."""
     workers = asked.workers
     ends = (min(workers), max(workers)) if workers else (None, None)
-    return asked.metric, _stored(asked), bool(asked.shares), *ends
+    return list(metrics), _stored(asked), bool(asked.shares), *ends
 
 
 def _stored(asked: Question) -> Split:
@@ -135,18 +160,28 @@ def _stretches(span: Span) -> tuple[timedelta, timedelta]:
     return _interval(span), timedelta(seconds=span.interval_s if span.interval_s % finest else finest)
 
 
-def _series(
-    asked: Question, rolled: Sequence[asyncpg.Record], fresh: Sequence[asyncpg.Record], *, exact: bool
-) -> Series:
-    blocks = chain(map(block_of, rolled), _measured(fresh, exact=exact) if asked.shares else _summed(fresh))
-    stored, workers = _stored(asked), asked.workers
-    found = courses(
-        blocks,
+def _courses(
+    asked: Question,
+    rolled: Sequence[asyncpg.Record],
+    fresh: Sequence[asyncpg.Record],
+    *,
+    exact: bool,
+) -> Courses:
+    """The lines that were asked for."""
+    workers = asked.workers
+    return courses(
+        chain(_blocks(rolled), _measured(fresh, exact=exact) if asked.shares else _blocks(fresh)),
         asked.span.interval_s,
         asked.shares,
         only=frozenset([FARM, *workers]) if workers else None,
-        together=asked.split is Split.FARM and stored is Split.WORKER,
+        together=asked.split is Split.FARM and _stored(asked) is Split.WORKER,
     )
+
+
+def _series(
+    asked: Question, rolled: Sequence[asyncpg.Record], fresh: Sequence[asyncpg.Record], *, exact: bool
+) -> Series:
+    found = _courses(asked, rolled, fresh, exact=exact)
     metric = METRICS.get(asked.metric)
     return Series(
         metric=asked.metric,
@@ -172,14 +207,9 @@ def _line(line: Line, course: Course, asked: Question) -> SeriesLine:
     )
 
 
-def _summed(rows: Sequence[asyncpg.Record]) -> Iterator[Block]:
-    """Blocks of what the database has summed up."""
-    for at, some in groupby(rows, key=itemgetter("at")):
-        lines = (
-            ((row["worker"], row["variant"]), Figures(row["n"], row["low"], row["high"], row["total"], None))
-            for row in some
-        )
-        yield Block.of(at, lines)
+def _blocks(rows: Sequence[asyncpg.Record]) -> Iterator[Block]:
+    """Those of one metric."""
+    return (block_of(row[1:]) for row in rows)
 
 
 def _measured(rows: Sequence[asyncpg.Record], *, exact: bool) -> Iterator[Block]:

@@ -34,7 +34,7 @@ class Asking:
 
 
 def of_place(roster: Sequence[Registered], caller: Caller) -> list[Registered]:
-    """The workers that are here and may have become *caller* by another login: of the same keys, machine and address."""
+    """The workers that are here and may be *caller* after another login: of its keys, machine and address."""
     place = {"user": caller.name, "hostname": caller.host, "address": caller.address}
     return [
         one

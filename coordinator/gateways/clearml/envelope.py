@@ -2,6 +2,7 @@
 or without a version before it, by any method.
 """
 
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,7 +45,9 @@ UNKNOWN_WORKER, REGISTRATION, NOT_REGISTERED, NO_STATS, VERSION = 1001, 1002, 10
 #: The schema of nothing at all.
 NOTHING: Final[Mapping[str, Any]] = {"type": "object", "maxProperties": 0}
 
-Handler = Callable[[Caller, Any], Awaitable[dict[str, Any]]]
+#: What an operation answers with: its data, or the same written as JSON already.
+Data = Mapping[str, Any] | bytes
+Handler = Callable[[Caller, Any], Awaitable[Data]]
 
 
 def refused(subcode: int, said: str, **data: Any) -> Fault:
@@ -83,6 +86,13 @@ def enveloped(endpoint: Endpoint, data: Mapping[str, Any], fault: Fault | None =
         },
         "data": data,
     }
+
+
+def _answer(endpoint: Endpoint, data: Data) -> Response:
+    if not isinstance(data, bytes):
+        return JSONResponse(enveloped(endpoint, data))
+    meta = json.dumps(enveloped(endpoint, {})["meta"]).encode()
+    return Response(b'{"meta":%b,"data":%b}' % (meta, data), media_type="application/json")
 
 
 def told(endpoint: Endpoint, fault: Fault) -> Response:
@@ -134,8 +144,8 @@ class Desk:
             return told(endpoint, Fault(503, str(error), headers={"Retry-After": "2"}))
         except Fault as fault:
             return told(endpoint, fault)
-        answer = JSONResponse(enveloped(endpoint, data))
-        if operation.name == "auth.login":
+        answer = _answer(endpoint, data)
+        if operation.name == "auth.login" and isinstance(data, Mapping):
             answer.set_cookie("clearml_token_basic", data["token"], httponly=True, samesite="strict")
         return answer
 
@@ -145,7 +155,7 @@ class Desk:
             raise Fault(404, f"there is no endpoint {endpoint.name} in version 2.{endpoint.minor}")
         return operation
 
-    async def _carried_out(self, operation: Operation, request: Request) -> dict[str, Any]:
+    async def _carried_out(self, operation: Operation, request: Request) -> Data:
         if request.headers.get("content-encoding"):
             raise Fault(415, "content encodings are not understood here")
         caller = await self._door.caller(request)

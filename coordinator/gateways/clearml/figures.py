@@ -1,45 +1,29 @@
 """Figures over time, from the farm's own time series (ClearML API, workers.get_stats and get_activity_report).
 
-Each report is a sample, at the time at which it came. Intervals are whole and counted from 1970; answers' dates are in
-milliseconds.
+Each report is a sample, at the time at which it came. Intervals (see `intervals`) are whole and counted from 1970;
+answers' dates are in milliseconds.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from coordinator.api.reads import Figures
-from coordinator.domain.statistics import Question, Span, Split, floor
+from coordinator.domain.figures import Course, Courses
+from coordinator.domain.statistics import Question, Split
 from coordinator.gateways.clearml import translate, wire
 from coordinator.gateways.clearml.envelope import WRONG_VALUE, Operation, listing, refused
+from coordinator.gateways.clearml.intervals import asked_of, span_of
 from coordinator.gateways.clearml.translate import PROTOCOL, Caller
 from coordinator.gateways.kit import Gate
-from coordinator.operations.requests import NotFoundError, UnavailableError
-from schemas.views import SeriesLine
+from coordinator.operations.requests import UnavailableError
 
-MOST_INTERVALS: Final = 20_000
 _NUMBERS: Final = {"type": "array", "items": {"type": "number"}}
 _SERIES: Final = listing(dates=_NUMBERS, counts=_NUMBERS)
 _OF_ONE: Final = listing(worker={"type": "string"}, metrics={"type": "array"})
 _STATS: Final = listing(workers={"type": "array", "items": _OF_ONE})
-
-
-def span_of(said: wire.ActivityReport, *, complete: bool) -> Span:
-    """The intervals that are asked for; only those that are *complete*. Raises Fault 400/16."""
-    if said.from_date >= said.to_date:
-        raise refused(WRONG_VALUE, "from_date must be before to_date", fields=["from_date", "to_date"])
-    if (said.to_date - said.from_date) / said.interval > MOST_INTERVALS:
-        raise refused(
-            WRONG_VALUE, f"more than {MOST_INTERVALS} intervals: ask for longer ones, or less", fields=["interval"]
-        )
-    try:
-        since, until = (datetime.fromtimestamp(at, UTC) for at in (said.from_date, said.to_date))
-        last = floor(until, said.interval) + timedelta(seconds=said.interval)
-    except (ValueError, OverflowError, OSError):
-        raise refused(WRONG_VALUE, "dates are seconds since 1970", fields=["from_date", "to_date"]) from None
-    if complete:
-        return Span(floor(since, said.interval), last - timedelta(seconds=said.interval), said.interval)
-    return Span.holding(since, until, said.interval)
 
 
 class Charts:
@@ -62,39 +46,27 @@ class Charts:
 
     async def get_activity_report(self, _: Caller, said: wire.ActivityReport) -> dict[str, Any]:
         """How many workers there were in each complete interval, and how many of them had a task."""
-        span = span_of(said, complete=True)
-        names = {one.worker for one in await self._gate.holdings.roster(PROTOCOL)}
-        found = await self._figures().activity(span, names)
+        roster = await self._gate.holdings.roster(PROTOCOL)
+        span = span_of(asked_of(said, roster), self._gate.settings, complete=True)
+        found = await self._figures().activity(span, {one.worker for one in roster})
         dates = [_milliseconds(at) for at in found.at]
         return {
             "total": {"dates": dates, "counts": found.total},
             "active": {"dates": dates, "counts": found.active},
         }
 
-    async def get_stats(self, _: Caller, said: wire.Stats) -> dict[str, Any]:
+    async def get_stats(self, _: Caller, said: wire.Stats) -> bytes:
         """The figures of each interval in which there are any, worker by worker, metric by metric."""
-        span = span_of(said, complete=False)
         wanted = frozenset(said.worker_ids)
-        ids = {
-            one.worker: one.foreign_id
-            for one in await self._gate.holdings.roster(PROTOCOL)
-            if not wanted or one.foreign_id in wanted
-        }
-        found: dict[str, list[dict[str, Any]]] = {}
-        for key, aggregations in _asked(said.items).items() if ids else ():
-            for line in await self._lines(key, span, list(ids), by_variant=bool(said.split_by_variant)):
-                worker = ids.get(line.worker or "")
-                if worker is not None:
-                    variant = _variant(key, line) if said.split_by_variant else None
-                    found.setdefault(worker, []).append(_metric(key, variant, aggregations, line))
-        return {"workers": [{"worker": worker, "metrics": found[worker]} for worker in sorted(found)]}
-
-    async def _lines(self, key: str, span: Span, workers: Sequence[str], *, by_variant: bool) -> Sequence[SeriesLine]:
-        split = Split.VARIANT if by_variant else Split.WORKER
-        try:
-            return (await self._figures().series(Question(translate.metric_of(key), span, split, workers))).lines
-        except NotFoundError:
-            return ()
+        roster = [one for one in await self._gate.holdings.roster(PROTOCOL) if not wanted or one.foreign_id in wanted]
+        items = _asked(said.items)
+        asked = asked_of(said, roster, len(items), sum(map(len, items.values())))
+        span = span_of(asked, self._gate.settings, complete=False)
+        ids = {one.worker: one.foreign_id for one in roster}
+        split = Split.VARIANT if said.split_by_variant else Split.WORKER
+        metrics = [translate.metric_of(key) for key in items] if ids else []
+        question = Question("", span, split, list(ids))
+        return await self._figures().courses(question, metrics, partial(_written, items, ids, split))
 
     def _figures(self) -> Figures:
         if self._gate.farm.figures is None:
@@ -114,18 +86,48 @@ def _asked(items: Sequence[wire.StatItem]) -> Mapping[str, Sequence[str]]:
     return asked
 
 
-def _variant(key: str, line: SeriesLine) -> str:
-    return "total" if key in translate.TOTAL else str(line.variant or 0)
+def _written(
+    items: Mapping[str, Sequence[str]], ids: Mapping[str, str], split: Split, found: Mapping[str, Courses]
+) -> bytes:
+    """The answer as JSON: there may be a hundred thousand numbers in it."""
+    metrics: dict[str, list[str]] = {}
+    dates = _Dates()
+    for key, ways in items.items():
+        for (worker, number), course in found.get(translate.metric_of(key), {}).items():
+            variant = _variant(key, number) if split is Split.VARIANT else None
+            metrics.setdefault(ids[worker], []).append(_metric(key, variant, ways, course, dates.text(course.at)))
+    workers = (
+        f'{{"worker":{json.dumps(worker)},"metrics":[{",".join(metrics[worker])}]}}' for worker in sorted(metrics)
+    )
+    return f'{{"workers":[{",".join(workers)}]}}'.encode()
 
 
-def _metric(key: str, variant: str | None, aggregations: Sequence[str], line: SeriesLine) -> dict[str, Any]:
+class _Dates:
+    """Times as a list in milliseconds: most lines have the same."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, str] = {}
+
+    def text(self, at: Sequence[datetime]) -> str:
+        """These, which outlive this."""
+        text = self._texts.get(id(at))
+        if text is None:
+            text = self._texts[id(at)] = json.dumps([_milliseconds(one) for one in at])
+        return text
+
+
+def _variant(key: str, number: int | None) -> str:
+    return "total" if key in translate.TOTAL else str((number or 1) - 1)
+
+
+def _metric(key: str, variant: str | None, ways: Sequence[str], course: Course, dates: str) -> str:
     """Dates stand at both levels: clients of different ages read one or the other."""
-    dates = [_milliseconds(at) for at in line.at]
-    stats = []
-    for how in aggregations:
-        values = [translate.plain(value) for value in line.values[translate.AGGREGATIONS[how]]]
-        stats.append({"aggregation": how, "dates": dates, "values": values})
-    return {"metric": key, **({} if variant is None else {"variant": variant}), "dates": dates, "stats": stats}
+    stats = ",".join(
+        f'{{"aggregation":"{how}","dates":{dates},"values":{translate.written(translate.AGGREGATIONS[how](course))}}}'
+        for how in ways
+    )
+    named = "" if variant is None else f'"variant":"{variant}",'
+    return f'{{"metric":{json.dumps(key)},{named}"dates":{dates},"stats":[{stats}]}}'
 
 
 def _milliseconds(at: datetime) -> int:

@@ -6,11 +6,12 @@ it is, and is known by its session, the login under which it has registered.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import translate as glob
 from typing import Any, Final, NamedTuple
 
+from coordinator.domain.figures import Course
 from coordinator.domain.task import TaskState
 from coordinator.gateways.clearml.wire import MachineStats, Register, StatusReport
 from coordinator.gateways.kit import Given, Registered, worker_id
@@ -54,7 +55,12 @@ RUNS: Final = "in_progress"
 #: What our tasks never are to an agent: it sees those that it was given.
 UNUSED: Final = frozenset({"created", "queued", "published", "publishing", "closed", "unknown"})
 
-AGGREGATIONS: Final[Mapping[str, str]] = {"avg": "mean", "min": "min", "max": "max"}
+#: Which figures of a course are an aggregation of theirs.
+AGGREGATIONS: Final[Mapping[str, Callable[[Course], Sequence[float]]]] = {
+    "avg": lambda course: course.means,
+    "min": lambda course: course.lows,
+    "max": lambda course: course.highs,
+}
 #: Metrics of the whole machine; the others have a variant for each core or card.
 TOTAL: Final = frozenset(name for name, one in MachineStats.model_fields.items() if one.default is None)
 _METRIC: Final = "clearml."
@@ -301,9 +307,9 @@ def categories(metrics: Collection[str]) -> list[dict[str, Any]]:
     return [{"name": name, "metric_keys": [key for key in keys if key.partition("_")[0] == name]} for name in names]
 
 
-def plain(figure: float) -> float:
-    """A figure without the digits that its storage made up."""
-    return float(f"{figure:.7g}")
+def written(figures: Sequence[float]) -> str:
+    """Figures as a list of JSON, without the digits that their storage made up."""
+    return f"[{','.join(map('{:.7g}'.format, figures))}]"
 
 
 # --- who is listed -----------------------------------------------------------------------------------------

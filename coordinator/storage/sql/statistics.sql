@@ -92,28 +92,45 @@ SELECT at, workers, variants, counts, lows, highs, totals, keys, ends
   FROM figures WHERE level = $1 AND at >= $2 AND at < $3 AND metric = $4 AND split = $5 ORDER BY at, first;
 
 -- name: figures
--- $1, $2, $3: levels, each from when to when; $4: metric; $5: split; $6: sketches too; $7, $8: the first and last worker
+-- $1, $2, $3: levels, each from when to when; $4: metrics; $5: split; $6: sketches too; $7, $8: the first and last worker
 -- of interest, or all.
-SELECT f.at, f.workers, f.variants, f.counts, f.lows, f.highs, f.totals, CASE WHEN $6 THEN f.keys END AS keys,
+SELECT f.metric, f.at, f.workers, f.variants, f.counts, f.lows, f.highs, f.totals, CASE WHEN $6 THEN f.keys END AS keys,
        CASE WHEN $6 THEN f.ends END AS ends
   FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS w(level, since, until)
   JOIN figures f ON f.level = w.level AND f.at >= w.since AND f.at < w.until
- WHERE f.metric = $4 AND f.split = $5 AND ($7::text IS NULL OR f.first <= $8 AND f.last >= $7)
- ORDER BY f.at, f.first;
+ WHERE f.metric = ANY($4) AND f.split = $5 AND ($7::text IS NULL OR f.first <= $8 AND f.last >= $7)
+ ORDER BY f.metric, f.at, f.first;
+
+-- name: planned
+-- How samples are found best depends on how many workers and hours are asked for.
+SET LOCAL plan_cache_mode = force_custom_plan;
 
 -- name: sums
--- Of samples from $1 to $2, in intervals of $4: metric $3, of workers $5 or all; $6: split.
-SELECT date_bin($4, s.at, 'epoch') AS at, CASE WHEN $6 = 'farm' THEN '' ELSE s.worker_id END AS worker,
-       CASE WHEN $6 = 'variant' THEN v.variant END AS variant, count(*) AS n, min(v.value) AS low,
-       max(v.value) AS high, sum(v.value::double precision) AS total
-  FROM samples s CROSS JOIN LATERAL unnest(sample_values(s, $3)) WITH ORDINALITY AS v(value, variant)
- WHERE s.at >= $1 AND s.at < $2 AND v.value IS NOT NULL AND ($5::text[] IS NULL OR s.worker_id = ANY($5))
- GROUP BY 1, 2, 3 ORDER BY 1;
+-- Of samples from $1 to $2, in intervals of $4: metrics $3, of workers $5 or all; $6: split; $7: they are of those that
+-- some measure beside what all do. As columns, like figures, without sketches.
+SELECT metric, at, array_agg(worker ORDER BY worker, variant) AS workers,
+       CASE WHEN $6 = 'variant' THEN array_agg(variant ORDER BY worker, variant) END AS variants,
+       array_agg(n ORDER BY worker, variant) AS counts, array_agg(low ORDER BY worker, variant) AS lows,
+       array_agg(high ORDER BY worker, variant) AS highs, array_agg(total ORDER BY worker, variant) AS totals,
+       NULL AS keys, NULL AS ends
+  FROM (SELECT m.metric, date_bin($4, s.at, 'epoch') AS at,
+               (CASE WHEN $6 = 'farm' THEN '' ELSE s.worker_id END) COLLATE "C" AS worker,
+               CASE WHEN $6 = 'variant' THEN v.variant END AS variant, count(*) AS n, min(v.value) AS low,
+               max(v.value) AS high, sum(v.value::double precision) AS total
+          FROM samples s
+         CROSS JOIN unnest($3::text[]) AS m(metric)
+         CROSS JOIN LATERAL unnest(CASE WHEN $7
+                   THEN ARRAY(SELECT figure(e.text) FROM jsonb_array_elements_text(s.extra -> m.metric) AS e(text))
+                   ELSE sample_values(s, m.metric) END) WITH ORDINALITY AS v(value, variant)
+         WHERE s.at >= $1 AND s.at < $2 AND v.value IS NOT NULL AND ($5::text[] IS NULL OR s.worker_id = ANY($5))
+         GROUP BY 1, 2, 3, 4) AS lines
+ GROUP BY metric, at ORDER BY metric, at;
 
 -- name: values
--- The values themselves, a row for each sample. $1 to $6 as for sums.
+-- The values themselves, a row for each sample. $1 to $7 as for sums, but one metric.
 SELECT date_bin($4, s.at, 'epoch') AS at, CASE WHEN $6 = 'farm' THEN '' ELSE s.worker_id END AS worker,
-       sample_values(s, $3) AS values
+       CASE WHEN $7 THEN ARRAY(SELECT figure(e.text) FROM jsonb_array_elements_text(s.extra -> $3) AS e(text))
+            ELSE sample_values(s, $3) END AS values
   FROM samples s
  WHERE s.at >= $1 AND s.at < $2 AND ($5::text[] IS NULL OR s.worker_id = ANY($5)) ORDER BY 1, 2;
 

@@ -105,7 +105,9 @@ async def test_an_agent_that_logs_in_again_goes_on_before_its_next_report(lab: L
     await busy.done("tasks.started", task=running)
 
     stranger = await lab.client(f"new-{lab.mark}")
-    assert await stranger.code("queues.get_next_task", queue=lab.queue_id) == (400, 1004), "nobody is there of that name"
+    assert await stranger.code("queues.get_next_task", queue=lab.queue_id) == (400, 1004), (
+        "nobody is there of that name"
+    )
     elsewhere = await Client(lab.http, await lab.gates.credential("clearml", f"other-{lab.mark}"), box).login()
     assert await elsewhere.code("queues.get_next_task", queue=lab.queue_id) == (400, 1004), "others' keys"
 

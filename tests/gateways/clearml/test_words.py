@@ -56,6 +56,12 @@ def test_what_is_no_id_names_no_queue_and_no_pattern_is_a_crash(text: str) -> No
         assert "regular expression" in str(error)  # noqa: PT017
 
 
+@given(st.lists(st.floats(-(2.0**99), 2.0**99, width=32)))
+def test_figures_are_written_as_json_without_what_their_storage_made_up(figures: list[float]) -> None:
+    assert json.loads(t.written(figures)) == pytest.approx(figures, rel=1e-6, abs=1e-40)
+    assert t.written([78.4000015258789, 25.0, 0.0]) == "[78.4,25,0]"
+
+
 @given(st.integers(1, 2**62 - 1), st.integers(1, 2**31 - 1))
 def test_a_tasks_id_names_one_attempt(task: int, attempt: int) -> None:
     identity = t.task_id(task, attempt)
