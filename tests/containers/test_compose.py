@@ -13,10 +13,10 @@ from typing import Final
 import pytest
 
 from coordinator.client import FarmhandClient
+from coordinator.local.ports import free_port
 from schemas.job import JobSpec
 from tests.containers.engine import Engine
 from tests.containers.images import provide
-from tests.support.farm import free_port
 
 pytestmark = [pytest.mark.containers, pytest.mark.extensive, pytest.mark.timeout(900)]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 from typing import Any
 
@@ -9,7 +10,6 @@ import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -47,15 +47,17 @@ def called(
     schema = schemathesis.openapi.from_dict(document)
     operations = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
     for operation in operations:
-        for mode in GenerationMode:
+        # Each twice where it names something: somebody known, and somebody else.
+        parts = [name for name in mine if f"{{{name}}}" in operation.path]
+        for mode, known in itertools.product(GenerationMode, (True, False) if parts else (False,)):
+            named = {name: mine[name] for name in parts if known}
 
             @settings(
                 max_examples=examples(share), deadline=None, database=None, suppress_health_check=list(HealthCheck)
             )
-            @given(case=operation.as_strategy(generation_mode=mode), known=st.booleans())
-            def call(case: Any, known: bool) -> None:  # noqa: FBT001 - drawn
-                for name in mine.keys() & (case.path_parameters or {}).keys():
-                    case.path_parameters[name] = mine[name] if known else case.path_parameters[name]
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def call(case: Any) -> None:
+                case.path_parameters = (case.path_parameters or {}) | named  # noqa: B023 - called at once
                 response = case.call(base_url=url, headers=headers)
                 case.validate_response(response, checks=CHECKS)
                 key = (case.operation.label, response.status_code)

@@ -15,10 +15,10 @@ from coordinator.client import AsyncFarmhandClient
 from coordinator.gateways.openwork.routes import fresh_typeid
 from coordinator.local.part import Part
 from coordinator.local.plan import Places, Plan, a_coordinator
+from coordinator.local.ports import free_port
 from coordinator.storage.invariants import violations
 from schemas.job import JobSpec
 from tests.gateways.flamenco_v3.client import Polling
-from tests.support.farm import free_port
 
 pytestmark = [pytest.mark.extensive, pytest.mark.timeout(300)]
 

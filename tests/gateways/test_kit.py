@@ -13,13 +13,14 @@ from coordinator.domain.worker import Asked, Connection
 from coordinator.gateways import GATEWAYS
 from coordinator.gateways.hosting import chosen
 from coordinator.gateways.kit import worker_id
+from coordinator.local.ports import free_port
 from coordinator.operations.claiming import Claim, Claimed
 from coordinator.operations.foreign import Arrive, Depart, Hear, Portrait
 from coordinator.operations.requests import CancelTasks, ConflictError
 from coordinator.operations.table import Report
 from schemas.task import Outcome, TaskFinished, TaskProgress, Verdict
 from tests.gateways.conftest import Gates
-from tests.support.farm import free_port, running
+from tests.support.farm import running
 from tests.support.wire import WireWorker
 
 PORTRAIT = Portrait("polls", "render@one", kinds=("echo",), queues=("default",), software="poller 1")

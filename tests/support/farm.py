@@ -1,7 +1,6 @@
 """A coordinator inside the test's own loop, on real services, with what a test asks of it."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,17 +10,11 @@ from asyncpg import Record
 
 from coordinator.app import Coordinator
 from coordinator.config import Settings
+from coordinator.local.ports import free_port
 from coordinator.operations.replay import Desk
 from coordinator.operations.requests import SubmitJob, Submitted
 from coordinator.storage.invariants import violations
 from schemas.job import JobSpec
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Farm:

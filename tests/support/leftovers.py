@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from tests.support.processes import words_of
+from tests.support.processes import is_gone, words_of
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -21,7 +21,7 @@ class Watch:
 
     def still_running(self) -> list[str]:
         """What was started since then and has not ended."""
-        return [self._name(process) for process in self._new() if process.status() != psutil.STATUS_ZOMBIE]
+        return [self._name(process) for process in self._new() if not is_gone(process)]
 
     def clean_up(self) -> None:
         """End what is left, so that one failed test does not disturb the next."""

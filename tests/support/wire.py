@@ -36,6 +36,7 @@ class WireWorker:
         self.seq = 0
         self.commands: list[Message] = []
         self._heard = asyncio.Condition()
+        self._given: set[tuple[int, int]] = set()
         self._named = named
         self._connections = 0
         self._online = {"kinds": ["echo"], "queues": ["default"], "capacity": Capacity(slots=2)} | online
@@ -123,14 +124,18 @@ class WireWorker:
                         return self.commands.pop(index)
                 await self._heard.wait()
 
-    async def assigned(self) -> AssignedAttempt:
-        """The next attempt it is given."""
-        command = await self.hear(lambda one: one.type == "assign")
-        first: AssignedAttempt
-        first, *rest = command.attempts
-        if rest:
-            self.commands.insert(0, command.model_copy(update={"attempts": rest}))
-        return first
+    async def assigned(self, *, again: bool = False) -> AssignedAttempt:
+        """The next attempt it is given; one that is sent once more, for want of an answer, only when it is *again*."""
+        while True:
+            command = await self.hear(lambda one: one.type == "assign")
+            first: AssignedAttempt
+            first, *rest = command.attempts
+            if rest:
+                self.commands.insert(0, command.model_copy(update={"attempts": rest}))
+            known = (first.task, first.attempt) in self._given
+            self._given.add((first.task, first.attempt))
+            if known is again:
+                return first
 
     async def start(self, attempt: AssignedAttempt) -> None:
         """Say that it runs."""

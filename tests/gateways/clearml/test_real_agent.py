@@ -26,9 +26,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from coordinator.gateways.clearml import translate
+from coordinator.local.ports import free_port
 from tests.gateways.clearml.conftest import Lab
 from tests.gateways.clients import client, run
-from tests.support.farm import free_port
 
 #: The client is fetched at first, which takes its time.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]

@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
+from coordinator.local.ports import free_port
 from coordinator.operations.pulling import Tell
 from coordinator.operations.requests import UnavailableError
 from tests.gateways.conftest import Gates
 from tests.gateways.flamenco_v3.client import Polling
-from tests.support.farm import Farm, free_port, running
+from tests.support.farm import Farm, running
 from tests.support.wire import WireWorker
 
 

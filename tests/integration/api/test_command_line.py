@@ -339,7 +339,9 @@ async def test_an_interrupted_wait_leaves_the_job_alone_and_says_how_to_end_it(
 ) -> None:
     job = await rows.job(total=1)
     await rows.tasks(job, ["running"])
-    script = f"from coordinator.cli import main; main(['jobs', 'wait', '{job}', '--url', '{url}'])"
+    # As from a terminal: a process that is started in the background would not hear of it.
+    hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    script = f"{hears}; from coordinator.cli import main; main(['jobs', 'wait', '{job}', '--url', '{url}'])"
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stderr=PIPE, cwd=ROOT)
     assert process.stderr is not None
     assert await process.stderr.readline() == f"job {job}: 0 of 1 completed, 1 running\n".encode()

@@ -9,25 +9,27 @@ from coordinator.operations.requests import UnblockWorkers
 from tests.integration.api.conftest import Inbox
 from tests.integration.api.rows import Rows
 
-NOW = datetime.now(UTC)
 
-
-async def _mark(rows: Rows, job: int, worker: str, failures: int, *, minutes: int = 0, blocked: bool = True) -> None:
-    at = NOW - timedelta(minutes=minutes)
+async def _mark(
+    rows: Rows, job: int, worker: str, failures: int, *, minutes: int = 0, blocked: bool = True
+) -> datetime:
+    """Note failures of *worker*, the last so many *minutes* ago: when that was."""
+    at = datetime.now(UTC) - timedelta(minutes=minutes)
     await rows.insert("blocklist", job_id=job, kind="exec", worker_id=worker, failures=failures, failed_at=at,
                       blocked_at=at if blocked else None)  # fmt: skip
+    return at
 
 
 async def test_the_blocklist_of_a_job_names_those_that_are_blocked(rows: Rows, client: AsyncFarmhandClient) -> None:
     job = await rows.job()
     for name in ("node-1", "node-2"):
         await rows.worker(name)
-    await _mark(rows, job, "node-1", 3)
+    at = await _mark(rows, job, "node-1", 3)
     await _mark(rows, job, "node-2", 2, blocked=False)
 
     (found,) = await client.blocklist(job)
 
-    assert (found.worker, found.kind, found.failures, found.blocked_at) == ("node-1", "exec", 3, NOW)
+    assert (found.worker, found.kind, found.failures, found.blocked_at) == ("node-1", "exec", 3, at)
     with pytest.raises(FarmhandError, match="no job 99"):
         await client.blocklist(99)
 
@@ -55,7 +57,7 @@ async def test_a_workers_health_is_told_by_jobs_and_fades_with_time(rows: Rows, 
         await rows.worker(name)
     for minutes in (0, 60):
         await _mark(rows, await rows.job(), "node-1", 3, minutes=minutes)
-    await rows.insert("history", at=NOW, event="task.completed", job_id=99, task_id=1, worker_id="node-1")
+    await rows.insert("history", at=datetime.now(UTC), event="task.completed", job_id=99, task_id=1, worker_id="node-1")
 
     sick, well = await client.worker("node-1"), await client.worker("node-2")
 

@@ -17,7 +17,7 @@ async def test_a_stranger_works_on_the_farm_from_the_document_alone(farm: Farm) 
         sys.executable, "-I", str(STRANGER), str(DOCUMENT), farm.amqp_url,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    out, err = await asyncio.wait_for(stranger.communicate(), 50)
+    out, err = await asyncio.wait_for(stranger.communicate(), 100)
 
     assert stranger.returncode == 0, err.decode()
     told = json.loads(out)

@@ -200,7 +200,7 @@ async def test_what_only_the_next_release_knows_is_counted_where_metrics_are_rea
         body = json.loads(an_envelope_of(2, "events", *items)) | now
         await worker.say_bytes(json.dumps(body).encode(), key=topology.event_key("node-1"))
         assert await worker.verdict(attempt) == "accepted"
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         url = f"http://127.0.0.1:{farm.coordinator.settings.http_port}/metrics"
         assert "farmhand_unknown_events_total 2.0" in (await client.get(url)).text
     assert await farm.rows("SELECT * FROM parked") == []

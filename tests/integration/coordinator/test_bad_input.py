@@ -81,7 +81,7 @@ async def a_road(farm: Farm) -> AsyncIterator[Send]:
 
 async def counted(farm: Farm) -> tuple[int, int]:
     """What the coordinator's metrics say: events of the events queue that were applied, events that were left out."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         port = farm.coordinator.settings.http_port
         lines = (await client.get(f"http://127.0.0.1:{port}/metrics")).text.splitlines()
     applied = [

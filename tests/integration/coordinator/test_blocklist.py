@@ -8,6 +8,8 @@ from schemas.worker import Capacity, WorkerOffline
 from tests.support.farm import Farm
 from tests.support.wire import WireWorker
 
+pytestmark = pytest.mark.usefixtures("long_pauses")
+
 BLOCKED = "SELECT array_agg(worker_id::text) FROM blocklist WHERE blocked_at IS NOT NULL"
 
 

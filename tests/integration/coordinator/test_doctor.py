@@ -15,12 +15,13 @@ import pytest
 
 from coordinator.cli.program import run
 from coordinator.doctor import Doctor, Places
+from coordinator.local.ports import free_port
 from coordinator.storage import examine as database
 from coordinator.transport import examine as broker
 from coordinator.transport import management
 from schemas import topology
 from schemas.views import CheckState, CheckView
-from tests.support.farm import Farm, free_port
+from tests.support.farm import Farm
 from tests.support.services import name_of
 from tests.support.wire import WireWorker
 
@@ -93,6 +94,7 @@ async def test_a_farm_that_is_well_has_nothing_wrong(farm: Farm, farmhand: Comma
         await worker.online()
         await farm.submit({"name": "a", "array": {"count": 3}})
         await farm.until("SELECT last_run_at > '-infinity' FROM duties WHERE name = 'sweep'")
+        await ready(farm)
 
         seen = await farmhand("--json", url=url_of(farm))
         said = await farmhand()
@@ -225,6 +227,7 @@ async def test_the_management_interface_tells_what_amqp_does_not(
 
 async def test_a_broken_row_is_found_by_the_same_checker_as_in_tests(farm: Farm, farmhand: Command) -> None:
     submitted = await farm.submit({"name": "a"})
+    await ready(farm)
     await farm.rows("UPDATE groups SET ready = ready + 7")
     try:
         seen = await farmhand("--json", url=url_of(farm))

@@ -78,12 +78,11 @@ async def test_many_that_are_cut_off_together_are_not_lost_and_go_on_when_they_a
 
 
 async def test_an_operator_who_knows_that_they_are_gone_opens_the_zone(database_url: str, amqp_url: str) -> None:
-    async with listening(database_url, amqp_url, 0.5) as farm, AsyncExitStack() as stack:
+    async with listening(database_url, amqp_url, 1.0) as farm, AsyncExitStack() as stack:
         workers = await four_at_work(farm, stack)
         with pytest.raises(ConflictError, match="nothing is frozen in zone 'default'"):
             await farm.desk.ask(ThawZone("default", "ana"))
-        for worker, _ in workers[1:]:
-            await worker.vanish()
+        await asyncio.gather(*(worker.vanish() for worker, _ in workers[1:]))
         await farm.until(FROZEN)
 
         await farm.desk.ask(ThawZone("default", "ana", "no power in the rack"))
@@ -96,10 +95,9 @@ async def test_an_operator_who_knows_that_they_are_gone_opens_the_zone(database_
 
 
 async def test_a_zone_that_stays_frozen_is_given_up_bit_by_bit(database_url: str, amqp_url: str) -> None:
-    async with listening(database_url, amqp_url, 0.5) as farm, AsyncExitStack() as stack:
+    async with listening(database_url, amqp_url, 1.0) as farm, AsyncExitStack() as stack:
         workers = await four_at_work(farm, stack)
-        for worker, _ in workers[1:]:
-            await worker.vanish()
+        await asyncio.gather(*(worker.vanish() for worker, _ in workers[1:]))
         await farm.until(FROZEN)
         # As if five times lost_after had passed.
         await farm.rows("UPDATE history SET at = at - interval '151 s' WHERE event = 'farm.expiry_frozen'")

@@ -1,10 +1,14 @@
 """Workers that fail everywhere are quarantined; those that only meet bad jobs are not."""
 
+import pytest
+
 from coordinator.operations.requests import RequestWorkerState
 from schemas.task import Outcome
 from schemas.worker import Capacity, RequestedState
 from tests.support.farm import Farm
 from tests.support.wire import WireWorker
+
+pytestmark = pytest.mark.usefixtures("long_pauses")
 
 DUTY = "SELECT duty FROM workers WHERE id = $1"
 

@@ -16,7 +16,7 @@ from coordinator.storage.store import PostgresStore
 from coordinator.storage.views import Views
 
 CONNECTIONS = 5
-ANSWER_S = 0.5
+ANSWER_S = 2.0
 
 
 @pytest.fixture

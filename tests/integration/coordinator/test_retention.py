@@ -52,10 +52,10 @@ async def test_an_old_job_is_archived_and_removed_and_still_shown(farm: Farm) ->
         kept = await completed(farm, worker, name="kept", keep=True)
     waiting = await farm.submit({"array": {"count": 3}}, name="waiting")
 
-    await farm.rows(LATER.format(91))
     async with pooled(farm.database_url) as pool:
         archive = PostgresArchive(pool)
-        assert await archive.old_jobs(90) == [old]
+        assert (await archive.old_jobs(90), await archive.old_jobs(-1)) == ([], [old])
+        await farm.rows(LATER.format(91))
         await farm.until("SELECT NOT EXISTS (SELECT FROM jobs WHERE id = $1)", old, within_s=50)
         assert not await archive.remove_slice(forget)
         views = Views(pool)
@@ -141,9 +141,13 @@ async def test_a_copy_that_no_output_has_any_more_goes_and_others_stay(farm: Far
     assert [blobs.path(one).exists() for one in (named, replaced, coming)] == [True, False, True]
 
 
-async def test_old_history_of_what_is_gone_goes_a_thousand_rows_at_a_time_and_the_rest_stays(farm: Farm) -> None:
+async def test_old_history_of_what_is_gone_goes_a_thousand_rows_at_a_time_and_the_rest_stays(
+    database_url: str, amqp_url: str
+) -> None:
     """Each call looks at as much, whatever is kept, and the next one goes on after it."""
-    job = await farm.submit({})
+    async with running(database_url, amqp_url) as farm:
+        job = await farm.submit({})
+    # Nobody else removes any.
     await farm.rows(
         """INSERT INTO history (at, event, job_id, task_id)
            SELECT farm_now() - interval '400 days', 'old', $1 + n % 2, CASE WHEN n % 2 = 1 THEN 1000 + n END
@@ -155,7 +159,7 @@ async def test_old_history_of_what_is_gone_goes_a_thousand_rows_at_a_time_and_th
         rounds = 1
         while await archive.remove_history(365):
             rounds += 1
-    assert rounds in {3, 4}, "the farm's own duty may have been there before"
+    assert rounds == 3
     left = await farm.rows("SELECT event, count(*) FROM history WHERE event IN ('old', 'new') GROUP BY 1 ORDER BY 1")
     assert [tuple(row) for row in left] == [("new", 1), ("old", 1250)]
 

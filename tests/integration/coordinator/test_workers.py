@@ -185,7 +185,7 @@ async def test_an_assignment_that_shows_no_sign_of_life_is_sent_again(farm: Farm
         await farm.submit({})
         first = await worker.assigned()
 
-        second = await worker.assigned()
+        second = await worker.assigned(again=True)
 
         assert (first.task, first.attempt) == (second.task, second.attempt)
 

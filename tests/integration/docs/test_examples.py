@@ -10,8 +10,9 @@ import pytest
 import structlog
 
 from coordinator.cli.program import run
+from coordinator.local.ports import free_port
 from tests.support import agents, examples
-from tests.support.farm import free_port, running
+from tests.support.farm import running
 from worker_agent import config
 
 PAGES = sorted((Path(__file__).parents[3] / "docs" / "rules").glob("*.md"))

@@ -100,6 +100,12 @@ class OtherSide:
         await channel.close()
         return answer.message_count
 
+    async def holds(self, queue: str, count: int) -> None:
+        """Wait until so many messages of *queue* are ready: what a consumer held comes back when it has gone."""
+        async with asyncio.timeout(SOON_S):
+            while await self.ready(queue) != count:
+                pass
+
     async def get(self, queue: str) -> aio_pika.abc.AbstractIncomingMessage:
         """The next message of *queue*, when there is one; taken from it."""
         async with asyncio.timeout(SOON_S), self._connection.channel() as channel:

@@ -120,7 +120,7 @@ async def test_settling_what_came_on_a_channel_that_is_gone_acknowledges_nothing
         assert consumer.counts.forgotten == 10
         await consumer.settle(new[:4])
     assert consumer.counts.acknowledged == 4
-    assert await other.ready(EVENTS_QUEUE) == 6
+    await other.holds(EVENTS_QUEUE, 6)
 
 
 async def test_a_gap_in_what_is_settled_holds_back_the_acknowledgement(amqp_url: str, other: OtherSide) -> None:
@@ -131,7 +131,7 @@ async def test_a_gap_in_what_is_settled_holds_back_the_acknowledgement(amqp_url:
         got = await inbox.take(10)
         await consumer.settle([*got[:3], *got[5:]])
     assert consumer.counts.acknowledged == 3
-    assert await other.ready(EVENTS_QUEUE) == 7
+    await other.holds(EVENTS_QUEUE, 7)
 
 
 async def test_no_more_than_the_prefetch_is_held(amqp_url: str, other: OtherSide) -> None:
@@ -160,7 +160,7 @@ async def test_after_stop_nothing_is_handed_over_and_what_was_can_still_be_settl
         await broker.close()
         assert inbox.deliveries == []
     assert consumer.counts.acknowledged == 5
-    assert await other.ready(EVENTS_QUEUE) == 1
+    await other.holds(EVENTS_QUEUE, 1)
 
 
 @pytest.mark.parametrize("queue", [EVENTS, HEARTBEATS], ids=lambda queue: queue.name)
@@ -265,7 +265,7 @@ async def test_an_error_of_the_sink_ends_the_run(amqp_url: str, other: OtherSide
     with pytest.raises(ExceptionGroup) as raised:
         await broker.run()
     assert raised.group_contains(ZeroDivisionError, depth=2)
-    assert await other.ready(EVENTS_QUEUE) == 1
+    await other.holds(EVENTS_QUEUE, 1)
 
 
 async def test_what_the_broker_gives_up_on_comes_out_of_the_parking_queue_with_its_first_key(

@@ -152,7 +152,8 @@ async def answer(worker: WireWorker, attempt: AssignedAttempt) -> Verdict:
 
 async def nacked(farm: Farm) -> int:
     """How many messages the broker refused, by the coordinator's own count."""
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{farm.coordinator.settings.http_port}") as http:
+    url = f"http://127.0.0.1:{farm.coordinator.settings.http_port}"
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         metrics = (await http.get("/metrics")).text
     lines = [line for line in metrics.splitlines() if "nacked" in line and not line.startswith("#")]
     return round(sum(float(line.rpartition(" ")[2]) for line in lines))

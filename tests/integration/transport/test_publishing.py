@@ -144,7 +144,7 @@ async def test_what_the_broker_does_not_confirm_in_time_is_unknown_and_the_next_
 ) -> None:
     queue = await declare_worker(other, "w1")
     link = Link(cable.url, coordinator="c1", purpose="publish")
-    publisher = Publisher(link, confirm_s=0.3)
+    publisher = Publisher(link, confirm_s=2.0)
     await link.open()
     tasks = [asyncio.create_task(link.run()), asyncio.create_task(publisher.run())]
     await publisher.publish_raw("", queue, b"confirmed")

@@ -1,5 +1,6 @@
 """What a task's processes get of the machine: narrower limits win, and memory is counted over a whole session."""
 
+import contextlib
 import ctypes
 import os
 import subprocess
@@ -65,7 +66,7 @@ def family() -> Iterator[psutil.Process]:
         everybody = [leader, *leader.children(recursive=True)]
         yield leader
         for one in everybody:
-            if one.is_running():
+            with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
 
 
@@ -83,12 +84,12 @@ def test_the_memory_of_a_whole_session_counts_and_all_of_it_is_ended(family: psu
 
 
 def test_a_process_gets_its_place_and_keeps_a_worse_one(family: psutil.Process) -> None:
-    score = Path(f"/proc/{family.pid}/oom_score_adj")
+    score, nice = Path(f"/proc/{family.pid}/oom_score_adj"), max(family.nice(), 7)
     settle(family.pid, Caps(None, nice=7, oom_score=600, idle_io=True))
-    assert (family.nice(), score.read_text().strip()) == (7, "600")
+    assert (family.nice(), score.read_text().strip()) == (nice, "600")
     assert family.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
     settle(family.pid, Caps(None, nice=3, oom_score=100))
-    assert (family.nice(), score.read_text().strip()) == (7, "600")
+    assert (family.nice(), score.read_text().strip()) == (nice, "600")
     settle(2**22 + 1, Caps(None, nice=7, oom_score=600, idle_io=True))
 
 
@@ -149,7 +150,7 @@ def test_without_rights_a_worse_place_is_taken_as_asked_for() -> None:
         unmet = settle(os.getpid(), Caps(None, nice=18, oom_score=900, idle_io=True))
         return unmet, os.nice(0), int(Path("/proc/self/oom_score_adj").read_text())
 
-    assert as_nobody(check) == "({}, 18, 900)"
+    assert as_nobody(check) == f"({{}}, {max(os.nice(0), 18)}, 900)"
 
 
 def test_without_rights_what_is_not_allowed_is_an_unmet_limit_and_no_silence() -> None:
