@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
@@ -17,9 +17,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 import structlog
-import uvicorn
 import uvloop
-from starlette.types import ASGIApp
 
 from coordinator.api import create_app
 from coordinator.api.blobs import SHELVES, Blobs
@@ -41,7 +39,7 @@ from coordinator.duties import (
 )
 from coordinator.duties.periodic import every
 from coordinator.gateways import GATEWAYS
-from coordinator.gateways.hosting import Place, chosen, hosts
+from coordinator.gateways.hosting import Place, hosts
 from coordinator.gateways.kit import Gate, Gateway
 from coordinator.handlers.closings import Closings
 from coordinator.handlers.gather import Gatherer
@@ -58,11 +56,12 @@ from coordinator.operations.replay import Desk
 from coordinator.operations.roads import Roads
 from coordinator.operations.store import StoreUnavailableError
 from coordinator.operations.writer import Writer
+from coordinator.serving import serving
+from coordinator.starting import StartError, gateways_of, require_schema
 from coordinator.storage.archive import PostgresArchive
 from coordinator.storage.ear import PostgresEar
 from coordinator.storage.errands import PostgresErrands
 from coordinator.storage.holdings import PostgresHoldings
-from coordinator.storage.migrate import newest, revision
 from coordinator.storage.pool import open_pool
 from coordinator.storage.reading import Pool
 from coordinator.storage.rolling import Kept, Roller
@@ -102,12 +101,6 @@ _FOR_GATEWAYS: Final = {
 READERS: Final = 4
 #: Seconds after which the consumer of a queue that may well be empty is rebuilt all the same.
 QUIET_S: Final = 600.0
-#: An idle connection is for its caller to close (ours: after 5 s): who closes first breaks the next call of the other.
-_KEEP_ALIVE_S: Final = 75
-
-
-class StartError(Exception):
-    """The coordinator cannot start; the message says why and what to do (one line)."""
 
 
 class Coordinator:
@@ -133,7 +126,7 @@ class Coordinator:
         """Run until stopped. Raises `StartError` when it cannot begin."""
         settings = self.settings
         self._places = gateways_of(settings, self._known)
-        await _require_schema(settings.database_url)
+        await require_schema(settings.database_url)
         pool = await open_pool(settings.database_url)
         try:
             broker = Broker(settings.amqp_url, coordinator=self.name)
@@ -293,83 +286,6 @@ def a_doctor(settings: Settings, coordinator: str, health: Callable[[], Sequence
     return Doctor(places, by=coordinator, version=version("farmhand"), health=health)
 
 
-def gateways_of(settings: Settings, known: Sequence[Gateway] = GATEWAYS) -> list[Place]:
-    """The gateways that are on. Raises `StartError`."""
-    try:
-        found = chosen(settings.gateways, known)
-    except ValueError as error:
-        raise StartError(f"FARMHAND_GATEWAYS: {error}") from error
-    shared = [one for one in found if one.host is None and one.gateway.free]
-    if shared and not is_loopback(settings.http_host):
-        name = shared[0].gateway.name
-        raise StartError(
-            f"gateway {name} asks nobody who he is, and {settings.http_host} can be reached from other machines: "
-            f"give it an address of its own, such as {name}@127.0.0.1:8601"
-        )
-    return found
-
-
-@contextlib.asynccontextmanager
-async def serving(sites: Mapping[tuple[str, int], ASGIApp]) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """The HTTP servers beside the rest, and what ends them before that. Raises `StartError` when a port cannot be
-    had."""
-    async with contextlib.AsyncExitStack() as stack:
-        for (host, port), app in sites.items():
-            listener = stack.enter_context(_listener(host, port))
-            server = _Server(
-                uvicorn.Config(
-                    app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=3,
-                    timeout_keep_alive=_KEEP_ALIVE_S,
-                )
-            )  # fmt: skip
-            task = asyncio.create_task(server.serve(sockets=[listener]))
-            stack.push_async_callback(_ended, server, task)
-        yield stack.aclose
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise StartError(
-            f"cannot listen on {host}:{port} ({error.strerror}); choose another with FARMHAND_HTTP_HOST and "
-            "FARMHAND_HTTP_PORT, or FARMHAND_GATEWAYS"
-        ) from error
-    return listener
-
-
-async def _ended(server: uvicorn.Server, task: "asyncio.Task[None]") -> None:
-    server.should_exit = True
-    await task
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to the coordinator."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Capture nothing."""
-        yield
-
-
-async def _require_schema(database_url: str) -> None:
-    try:
-        there = await revision(database_url)
-    except Exception as error:
-        raise StartError(f"cannot use the database: {_one_line(error)}; check FARMHAND_DATABASE_URL") from error
-    if there != newest():
-        raise StartError(
-            f"the database is at revision {there or 'none'}, this release needs {newest()}: run `farmhand migrate`"
-        )
-
-
-def _one_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
 async def _run_until_signal(settings: Settings, known: Sequence[Gateway]) -> None:
     coordinator = Coordinator(settings, known)
     loop = asyncio.get_running_loop()
@@ -392,24 +308,3 @@ def _calm_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
-
-
-async def check(settings: Settings) -> list[tuple[str, bool, str]]:
-    """Whether what the settings name can be used: (what, whether, details)."""
-    found = []
-    try:
-        there = await revision(settings.database_url)
-        found.append(("database", there == newest(), f"revision {there or 'none'}, needed {newest()}"))
-    except Exception as error:  # noqa: BLE001  (shown to a person)
-        found.append(("database", False, _one_line(error)))
-    try:
-        async with asyncio.timeout(5):
-            broker = Broker(settings.amqp_url, coordinator="check")
-            await broker.open()
-            await broker.close()
-        found.append(("broker", True, "connected, topology declared"))
-    except TimeoutError:
-        found.append(("broker", False, "no answer within 5 s"))
-    except Exception as error:  # noqa: BLE001  (shown to a person)
-        found.append(("broker", False, _one_line(error)))
-    return found

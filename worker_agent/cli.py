@@ -31,14 +31,11 @@ EXIT_JOURNAL: Final = 5
 
 _HELP = """Run tasks of a farm on this machine.
 
+\b
 Examples:
-
   farmhand-agent --amqp-url amqp://farm:secret@broker.example/farm --slots 4
-
   farmhand-agent --queue urgent --queue default --tag linux --tag gpu
-
   farmhand-agent --config /etc/farmhand/agent.toml
-
   farmhand-agent config            what is in force, without secrets
 
 Settings come from flags, then the environment (FARMHAND_AGENT_SLOTS=4), then a TOML file (slots = 4). SIGTERM finishes

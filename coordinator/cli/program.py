@@ -31,7 +31,7 @@ from coordinator.cli import (
     why,
     workers,
 )
-from coordinator.cli.command import CommandError, Given
+from coordinator.cli.command import CommandError, Given, help_of
 from coordinator.cli.output import say, write
 from coordinator.client.errors import ExitCode, FarmhandError
 
@@ -77,7 +77,7 @@ def build() -> TyperGroup:
         name="farmhand", cls=_Ordered, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=True,
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},
     )  # fmt: skip
-    app.callback(invoke_without_command=True)(farmhand)
+    app.callback(invoke_without_command=True, help=help_of(farmhand))(farmhand)
     changes.add_to(jobs.add(app))
     for module in (
         submit,

@@ -62,7 +62,8 @@ def coordinator(session: Session, gateways: GatewaysOption = None) -> None:  # n
       FARMHAND_HTTP_HOST=0.0.0.0 FARMHAND_API_TOKEN=... farmhand coordinator
     """
     given = settings(**({} if gateways is None else {"gateways": gateways}))
-    from coordinator.app import StartError, run  # noqa: PLC0415 - needs the extra
+    from coordinator.app import run  # noqa: PLC0415 - needs the extra
+    from coordinator.starting import StartError  # noqa: PLC0415
 
     try:
         run(given)
@@ -125,7 +126,7 @@ def check(session: Session) -> None:
     shown = {name: _shown(name, value) for name, value in given.model_dump().items()}
     import asyncio  # noqa: PLC0415 - slow to import, and help does not need it
 
-    from coordinator.app import check as try_out  # noqa: PLC0415 - needs the extra
+    from coordinator.starting import check as try_out  # noqa: PLC0415 - needs the extra
 
     results = asyncio.run(try_out(given))
     if session.json:

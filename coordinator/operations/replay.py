@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import cast
 
 from coordinator.operations.inbox import Inbox, Item
+from coordinator.operations.parking import LookAtParked
 from coordinator.operations.ports import Delivery
 from coordinator.operations.records import Parking
 from coordinator.operations.requests import (
@@ -16,7 +17,7 @@ from coordinator.operations.requests import (
     SubmitJob,
     Submitted,
 )
-from coordinator.operations.table import LookAtParked, Replay
+from coordinator.operations.table import Replay
 from coordinator.operations.templates import LookAtTemplate, SubmitTemplate, job_of
 
 

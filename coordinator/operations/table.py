@@ -17,12 +17,12 @@ from coordinator.operations import (
     jobs,
     judging,
     limiting,
+    messages,
+    parking,
     pausing,
     pulling,
-    reports,
     retention,
     schedules,
-    spawning,
     states,
     submission,
     tasks,
@@ -32,12 +32,11 @@ from coordinator.operations import (
 )
 from coordinator.operations.access import CreateToken, RevokeToken
 from coordinator.operations.ledger import Ledger
-from coordinator.operations.records import ParkedMessage, Parking
+from coordinator.operations.records import Parking
 from coordinator.operations.requests import (
     CancelJob,
     CancelTasks,
     Changed,
-    ConflictError,
     DropParked,
     LabelWorker,
     NotFoundError,
@@ -56,17 +55,14 @@ from coordinator.operations.requests import (
 )
 from coordinator.operations.wanted import Wanted
 from schemas.envelope import FromWorker
-from schemas.spawn import TaskSpawn
 from schemas.task import (
-    Outcome,
     TaskFinished,
     TaskOutput,
     TaskProgress,
-    TaskPromoted,
     TaskStarted,
     Verdict,
 )
-from schemas.worker import WorkerHeartbeat, WorkerOffline, WorkerOnline, WorkerStateChanged
+from schemas.worker import WorkerStateChanged
 
 SWEEP_EVERY: Final = timedelta(seconds=1)
 
@@ -103,57 +99,6 @@ class Operation:
     apply: Callable[[Ledger, Any], Any]
 
 
-# --- messages of workers -----------------------------------------------------------------------------------
-
-WORKER_EVENTS: Final[Mapping[type, Callable[[Ledger, FromWorker, Any], None]]] = {
-    WorkerOnline: workers.online,
-    WorkerHeartbeat: workers.beat,
-    WorkerStateChanged: workers.state_changed,
-    WorkerOffline: workers.offline,
-    TaskStarted: reports.started,
-    TaskProgress: reports.progress,
-    TaskOutput: reports.output,
-    TaskFinished: reports.finished,
-    TaskPromoted: reports.promoted,
-    TaskSpawn: spawning.spawn,
-}
-
-
-def _want_message(wanted: Wanted, message: FromWorker) -> None:
-    wanted.workers.add(message.worker)
-    for event in message.events:
-        match event:
-            case TaskFinished():
-                wanted.attempts.add((event.task, event.attempt))
-                if event.added:
-                    wanted.recurring.adders.add(event.task)
-                if event.outcome is Outcome.COMPLETED:
-                    wanted.dependents_of.add(event.task)
-            case TaskStarted() | TaskProgress() | TaskOutput():
-                wanted.attempts.add((event.task, event.attempt))
-            case TaskSpawn():
-                wanted.attempts.add((event.task, event.attempt))
-                wanted.recurring.spawns.append((event.task, event.spec))
-                wanted.kinds = True
-                wanted.rules = wanted.rules or bool(event.spec.licenses)
-            case TaskPromoted():
-                wanted.attempts.add((event.task, event.attempt))
-                wanted.dependents_of.add(event.task)
-            case WorkerOnline() | WorkerHeartbeat():
-                wanted.holders.add(message.worker)
-                wanted.attempts.update((held.task, held.attempt) for held in event.holds)
-            case WorkerOffline() | WorkerStateChanged():
-                wanted.holders.add(message.worker)
-
-
-def _apply_message(ledger: Ledger, message: FromWorker) -> None:
-    for event in message.events:
-        apply = WORKER_EVENTS.get(type(event))
-        if apply is not None:
-            apply(ledger, message, event)
-            ledger.counted["event", event.type] += 1
-
-
 # --- duties ------------------------------------------------------------------------------------------------
 
 
@@ -188,28 +133,7 @@ def _want_guards(wanted: Wanted, _: Any) -> None:
     wanted.guards = True
 
 
-# --- parked messages ---------------------------------------------------------------------------------------
-
-
-def _apply_parking(ledger: Ledger, parking: Parking) -> None:
-    ledger.parkings.append(parking)
-    ledger.counted["parked", parking.reason] += 1
-
-
-def _parked(ledger: Ledger, number: int) -> ParkedMessage:
-    message = ledger.parked.get(number)
-    if message is None:
-        raise NotFoundError(f"there is no parked message {number}")
-    if message.state != "parked":
-        raise ConflictError(f"message {number} was {message.state} already")
-    return message
-
-
-@dataclass(frozen=True)
-class LookAtParked(Request[ParkedMessage]):
-    """The message itself, if it is still parked."""
-
-    parked: int
+# --- parked messages that are applied after all -----------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -228,16 +152,10 @@ def _want_replay(wanted: Wanted, replay: Replay) -> None:
 
 
 def _replay(ledger: Ledger, replay: Replay) -> Any:
-    message = _parked(ledger, replay.parked)
+    message = parking.open_one(ledger, replay.parked)
     ledger.closed_parked.append((message.id, "replayed", replay.actor))
     answers = [OPERATIONS[type(event)].apply(ledger, event) for event in replay.events]
     return answers[0] if len(answers) == 1 else None
-
-
-def _drop(ledger: Ledger, request: DropParked) -> Changed:
-    message = _parked(ledger, request.parked)
-    ledger.closed_parked.append((message.id, "dropped", request.actor))
-    return Changed(1)
 
 
 # --- workers behind gateways -------------------------------------------------------------------------------
@@ -262,7 +180,7 @@ class Report(Request[Reported]):
 
 def _want_report(wanted: Wanted, request: Report) -> None:
     foreign.want(wanted, request)
-    _want_message(wanted, cast("FromWorker", request))
+    messages.want(wanted, cast("FromWorker", request))
 
 
 def _report(ledger: Ledger, request: Report) -> Reported:
@@ -275,7 +193,7 @@ def _report(ledger: Ledger, request: Report) -> Reported:
         sent_at=ledger.now,
         events=list(request.events),
     )
-    _apply_message(ledger, message)
+    messages.apply(ledger, message)
     verdicts = ledger.outgoing.verdicts.pop(worker.id, [])
     foreign.note(ledger, worker, request.sign)
     return Reported(foreign.standing(ledger, worker), tuple(verdict for _, _, verdict in verdicts))
@@ -341,8 +259,8 @@ def _nothing(_: Any, __: Any) -> None:
 
 #: The inbox takes these. `SubmitJob` answers with a `Draft`, which the writer turns into a job.
 OPERATIONS: Final[Mapping[type, Operation]] = {
-    FromWorker: Operation(_want_message, _apply_message),
-    Parking: Operation(_nothing, _apply_parking),
+    FromWorker: Operation(messages.want, messages.apply),
+    Parking: Operation(_nothing, parking.park),
     Canary: Operation(_nothing, _nothing),
     Sweep: Operation(_want_sweep, _apply_sweep),
     judging.JudgeSilence: Operation(_want_silence, judging.judge_silent),
@@ -367,9 +285,9 @@ OPERATIONS: Final[Mapping[type, Operation]] = {
     RemoveWorker: Operation(lambda wanted, r: wanted.holders.add(r.worker), tending.remove),
     RequestWorkerState: Operation(lambda wanted, r: wanted.holders.add(r.worker), states.request_state),
     LabelWorker: Operation(lambda wanted, r: wanted.workers.add(r.worker), workers.label),
-    LookAtParked: Operation(lambda wanted, r: wanted.parked.add(r.parked), lambda ledger, r: _parked(ledger, r.parked)),
+    parking.LookAtParked: Operation(parking.want, parking.look),
     Replay: Operation(_want_replay, _replay),
-    DropParked: Operation(lambda wanted, r: wanted.parked.add(r.parked), _drop),
+    DropParked: Operation(parking.want, parking.drop),
     changes.ChangePriority: Operation(changes.want_job, changes.priority),
     changes.ChangeTags: Operation(changes.want_groups, changes.tags),
     changes.KeepJob: Operation(changes.want_job, changes.keep),

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
-from coordinator.app import StartError, gateways_of
 from coordinator.cli.program import run
 from coordinator.client import ExitCode
 from coordinator.config import Settings
 from coordinator.gateways.openwork.wire import is_typeid
+from coordinator.starting import StartError, gateways_of
 from tests.gateways.conftest import Gates
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

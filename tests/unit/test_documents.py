@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from pydantic_settings import BaseSettings
 
 from coordinator.client.config import ClientSettings
 from coordinator.config import Settings as CoordinatorSettings
+from coordinator.telemetry import Telemetry
+from schemas.views import Numbers
 from worker_agent.config import Settings as AgentSettings
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +62,17 @@ def test_every_setting_is_in_the_table_of_its_program(settings: type[BaseSetting
         default = field.default
         if isinstance(default, str | int | float) and not isinstance(default, bool) and default != "":
             assert rows[variable] == str(default), variable
+
+
+# --- metrics -----------------------------------------------------------------------------------------------
+
+
+def test_the_metrics_to_look_at_are_told_under_the_names_that_prometheus_shows() -> None:
+    nobody = Numbers(at=datetime.now(UTC), workers=[], queues=[], jobs={}, tasks={}, parked={})
+    shown = set(re.findall(r"^# TYPE (\w+)", Telemetry("1").expose(nobody).decode(), re.MULTILINE))
+    named = {name for name in first_cells(DOCS / "operations.md") if name.startswith("farmhand_")}
+    assert len(named) > 10
+    assert named <= shown
 
 
 # --- references --------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ def test_help_starts_with_examples_and_lists_every_command(farmhand: Run) -> Non
     done = farmhand("--help")
 
     assert done.code == 0
-    assert done.out.index("Examples:") < done.out.index("Options:") < done.out.index("Commands:")
+    assert done.out.index("Examples:\n    farmhand demo ") < done.out.index("Options:") < done.out.index("Commands:")
     for name in COMMANDS:
         assert re.search(rf"^  {name} ", done.out, re.MULTILINE), name
 
