@@ -112,6 +112,10 @@ class SimulatedWorker:
         self.processed = 0
         self.active = 0
         self.alive = True
+        #: `-E --without-heartbeat`: it says that it lives when it is asked to.
+        self.hoarse = False
+        #: By how much its clock is wrong.
+        self.behind_s = 0.0
         self.born = time.time()
         self.tasks: dict[str, Mapping[str, Any]] = {}
         self.knows: set[str] = set()
@@ -127,11 +131,17 @@ class SimulatedWorker:
         if type_.startswith("worker-"):
             common |= {"freq": 2.0, "active": self.active, "processed": self.processed, "loadavg": [0.1, 0.2, 0.3]}
             common |= _SOFTWARE
-        return {**common, **fields, "timestamp": time.time() - ago_s, "type": type_}
+        return {**common, **fields, "timestamp": time.time() - self.behind_s - ago_s, "type": type_}
 
     async def say(self, type_: str, **fields: Any) -> None:
         """Publish an event."""
         await self._crowd.publish(self.event(type_, **fields), type_.replace("-", ".", 1))
+
+    async def beat(self, every_s: float) -> None:
+        """Say that it lives, for ever."""
+        while True:
+            await self.say("worker-heartbeat")
+            await asyncio.sleep(every_s)
 
     async def say_together(self, *events: dict[str, Any]) -> None:
         """Publish events of tasks as one message."""
@@ -142,6 +152,11 @@ class SimulatedWorker:
         if method == "add_consumer":
             await self._consume(arguments)
             return {"ok": f"add consumer {arguments['queue']}"}
+        if method == "heartbeat" and self.hoarse:
+            said = self.event("worker-heartbeat", freq=5)
+            await self._crowd.publish(
+                {key: said[key] for key in said.keys() - {"active", "processed", "loadavg"}}, "worker.heartbeat"
+            )
         if method == "revoke":
             self.revoked += arguments["task_id"]
             return None
@@ -149,6 +164,7 @@ class SimulatedWorker:
         uptime = time.time() - self.born
         answers: dict[str, Any] = {
             "ping": {"ok": "pong"},
+            "enable_events": {"ok": "task events already enabled"},
             "stats": {"pid": self.pid, "pool": pool, "broker": {"virtual_host": "/"}, "uptime": uptime},
             "registered": list(self.kinds),
             "active_queues": [{"name": "celery"}, *({"name": name} for name in self._inboxes)],

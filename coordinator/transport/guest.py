@@ -84,8 +84,8 @@ class GuestBroker:
             await self._consumers[queue].settle(some)
 
     def had_waited(self, delivery: Delivery) -> bool:
-        """Whether it lay in its queue when we began to consume."""
-        return delivery.tag <= self._waiting.get(delivery.queue, 0)
+        """Whether it lay in its queue when we began to consume, or with whom it was delivered to before."""
+        return delivery.redelivered or delivery.tag <= self._waiting.get(delivery.queue, 0)
 
     async def publish(self, post: Post) -> None:
         """Hand *post* to the broker."""

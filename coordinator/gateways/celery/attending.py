@@ -27,6 +27,10 @@ ANEW_S: Final = 60.0
 MEASURE_S: Final = 15.0
 #: How often it is looked whether those are there that say nothing while they run a task.
 LOOK_S: Final = 2.0
+#: Nobody is given up for what could not be said to us: while we do not hear the broker, and so much longer, until its
+#: workers have had the time to come back to it, too; for so long at most, because another coordinator may hear them.
+RETURN_S: Final = 15.0
+PATIENCE_S: Final = 120.0
 MOST_QUEUES: Final = 100
 AT_ONCE: Final = 50
 #: So much later than we first heard of a process it may say that it began, and be the same.
@@ -46,7 +50,9 @@ class Attending:
         self._control = control
         self._hearing = hearing
         self._prefix = prefix
-        self._polled_at = self._measured_at = self._looked_at = float("-inf")
+        self._polled_at = self._measured_at = self._looked_at = self._bore_at = float("-inf")
+        #: When it was first and last seen in this outage that we do not hear the broker.
+        self._deaf_since = self._deaf_at = float("-inf")
         #: Of each queue that workers serve: messages and consumers.
         self.depths: dict[str, tuple[int, int]] = {}
 
@@ -54,10 +60,11 @@ class Attending:
         """For ever."""
         while True:
             await asyncio.sleep(_TICK_S)
-            if not self._guest.connected:
-                continue
+            now, hears = time.time(), self._guest.connected
             try:
-                await self.round(time.time())
+                await self.bear(now, hears=hears)
+                if hears:
+                    await self.round(now)
             except UnavailableError as error:
                 log.debug("celery_unheard", detail=str(error))
 
@@ -73,8 +80,22 @@ class Attending:
             self._looked_at = now
             await self._look(now)
         if now - self._measured_at >= MEASURE_S:
-            self._measured_at = now
-            await self._measure()
+            await self._measure(now)
+
+    async def bear(self, now: float, *, hears: bool) -> None:
+        """Wait for those that were there when we last heard the broker, and could not be heard since."""
+        if not hears:
+            if now - self._deaf_at > RETURN_S:
+                self._deaf_since = now
+            self._deaf_at = now
+        waits = now - self._deaf_at < RETURN_S and now - self._deaf_since < PATIENCE_S
+        if not waits or now - self._bore_at < LOOK_S:
+            return
+        self._bore_at = now
+        for hostname, life in list(self._hearing.lives.items()):
+            were_there = not life.gone and self._deaf_since - life.heard_at < translate.LOST_AFTER_S
+            if were_there and life.heard_at < self._deaf_at:
+                await self._hearing.bears(hostname, life)
 
     @staticmethod
     def _is_due(life: Life, now: float) -> bool:
@@ -84,16 +105,16 @@ class Attending:
     async def _attend(self, some: dict[str, Life], now: float) -> None:
         for life in some.values():
             life.asked_at = now
-        # First: what ends before, on a worker that has just reconnected, may be unheard.
-        await self._control.tell("enable_events", {}, some)
-        stats, tasks, queues = await asyncio.gather(
-            *(self._control.ask(what, {}, some) for what in ("stats", "registered", "active_queues"))
+        # Events first: what ends before, on a worker that has just reconnected, may be unheard. A worker says that it
+        # is online before it hears what it is told: who has not answered is asked again.
+        voices, stats, tasks, queues = await asyncio.gather(
+            *(self._control.ask(what, {}, some) for what in ("enable_events", "stats", "registered", "active_queues"))
         )
         await asyncio.gather(
             *(
                 self._prepare(hostname, life, said, names_of(tasks.get(hostname)), names_of(queues.get(hostname)))
                 for hostname, life in some.items()
-                if (said := stats_of(stats.get(hostname))) is not None
+                if hostname in voices and (said := stats_of(stats.get(hostname))) is not None
             )
         )
 
@@ -141,9 +162,11 @@ class Attending:
             if depth is not None and depth[1] > 0:
                 await self._hearing.sees(hostname, life)
 
-    async def _measure(self) -> None:
+    async def _measure(self, now: float) -> None:
         """How much waits in the queues that workers serve."""
         served = {queue for life in self._hearing.lives.values() if not life.gone for queue in life.queues}
+        if served:
+            self._measured_at = now
         found = {queue: await self._guest.depth(queue) for queue in sorted(served)[:MOST_QUEUES]}
         self.depths = {queue: depth for queue, depth in found.items() if depth is not None}
 

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any, Final, cast
+from uuid import UUID
 
 import structlog
 
@@ -68,6 +69,7 @@ class Hearing:
         self._gathered = Gathered()
         #: By node name.
         self.lives: dict[str, Life] = {}
+        self._warned: set[UUID] = set()
         source = Source(f"{prefix}.celery.workers", EVENTS, "topic", ("worker.#",), ARGUMENTS)
         guest.consume(source, self._gathered.put, PREFETCH)
 
@@ -109,7 +111,13 @@ class Hearing:
                 )
                 if after is not None:
                     told[name], self.lives[name] = after, after.life
+                    self._warn(name, after.life)
         return {name: one for name, one in told.items() if one.arrived or one.heard}
+
+    def _warn(self, hostname: str, life: Life) -> None:
+        if life.twin and life.instance not in self._warned:
+            self._warned.add(life.instance)
+            log.warning("two workers have one name: start them with names of their own (-n)", worker=hostname)
 
     def _events(self, delivery: Delivery) -> list[Event]:
         try:
@@ -128,7 +136,7 @@ class Hearing:
         life, event = told.life, told.heard or told.arrived
         if event is None:
             return
-        name, sign = translate.name_of(life.foreign), translate.sign_of(event)
+        name, sign = translate.name_of(life.foreign), translate.sign_of(event, life.lag)
         portrait = translate.portrait_of(life, event)
         request: Arrive | Hear = (
             Arrive(name, portrait, life.instance, sign)
@@ -141,7 +149,7 @@ class Hearing:
         """Let those go whose goodbye nothing has followed."""
         for hostname, life in list(self.lives.items()):
             if lives.is_due(life, now) and life.goodbye is not None:
-                sign = translate.sign_of(life.goodbye)
+                sign = translate.sign_of(life.goodbye, life.lag)
                 life.gone = True
                 await self.ask(Depart(translate.name_of(life.foreign), life.instance, sign, "said goodbye"), hostname)
 
@@ -166,6 +174,10 @@ class Hearing:
     async def sees(self, hostname: str, life: Life) -> None:
         """The broker says that a worker lives which cannot say so itself."""
         life.heard_at = time.time()
+        await self.bears(hostname, life)
+
+    async def bears(self, hostname: str, life: Life) -> None:
+        """Its silence says nothing."""
         await self.ask(Hear(translate.name_of(life.foreign), translate.silent(life), instance=life.instance), hostname)
 
     async def describe(self, life: Life, portrait: Portrait) -> None:

@@ -12,8 +12,9 @@ from uuid import UUID
 from coordinator.gateways.celery import translate
 from coordinator.gateways.celery.wire import Event
 
-#: A goodbye counts when nothing of the same process has been heard for so many seconds.
-GRACE_S: Final = 2.0
+#: A goodbye counts when nothing of the same process has been heard for so many seconds. Who reconnects looks for its
+#: neighbours for a second (`worker/consumer/mingle.py`) between its old goodbye and its `worker-online`, or longer.
+GRACE_S: Final = 5.0
 #: What took so many seconds longer than an event of this worker ever took had waited for us, and is no sign of life.
 STALE_S: Final = 15.0
 
@@ -35,6 +36,9 @@ class Life:
     #: When a goodbye was heard that nothing has followed.
     goodbye_at: float | None = None
     goodbye: Event | None = None
+    #: The process that spoke under this name before; whether it still does, beside this one.
+    former: int | None = None
+    twin: bool = False
     #: The newest sign that it lives.
     heard_at: float = 0.0
     newest: Event | None = None
@@ -79,7 +83,8 @@ def is_stale(life: Life | None, event: Event, now: float, *, waited: bool) -> bo
         life.stale_since = now
     if waited or now - life.stale_since <= STALE_S:
         return True
-    life.lag, life.stale_since = lag, None  # nothing lies in a queue for so long while others pass: its clock was set
+    # Nothing lies in a queue for so long while others pass: its clock was set, and what it told before is no measure.
+    life.lag, life.stale_since, life.told, life.clock, life.unasked = lag, None, event.timestamp, 0, True
     return False
 
 
@@ -91,12 +96,16 @@ def fold(told: Told | None, foreign: str, event: Event, now: float, *, waited: b
     life = told.life if told is not None else None
     if event.pid is None:
         return told
+    if life is not None and _is_twin(life, event, now):
+        life.twin = True
+        return told
     stale = is_stale(life, event, now, waited=waited)
     leaves = event.type == "worker-offline"
     if life is None or event.pid != life.pid or _began_anew(life, event):
         if stale or leaves or (life is not None and _is_older(life, event)):
             return told
-        life = Life(foreign, event.pid, int(now))
+        former = life.pid if life is not None and life.pid != event.pid else None
+        life = Life(foreign, event.pid, int(now), former=former)
         told = Told(life, arrived=event)
     elif _is_older(life, event):
         return told
@@ -114,20 +123,30 @@ def fold(told: Told | None, foreign: str, event: Event, now: float, *, waited: b
     return told
 
 
+def _is_twin(life: Life, event: Event, now: float) -> bool:
+    """Whether two workers have one name, and the process that this one followed goes on speaking: the later counts."""
+    speaks = event.pid == life.former and event.type != "worker-online" and not _is_older(life, event)
+    return speaks and not life.gone and now - life.heard_at < translate.LOST_AFTER_S
+
+
 def _learn(life: Life, event: Event, now: float) -> None:
     if event.timestamp is not None:
         lag = now - event.timestamp
         life.lag = lag if life.lag is None else min(life.lag, lag)
         life.told = max(life.told, event.timestamp)
-    life.clock = max(life.clock, event.clock or 0)
+    if event.clock is not None:
+        # A lower count at a later time: a container's next process, whose beginning was not heard. Its uptime will say.
+        life.unasked = life.unasked or event.clock < life.clock
+        life.clock = event.clock
     if translate.says_all(event):
         life.processed, life.active = event.processed or 0, max(event.active or 0, 0)
 
 
 def _is_older(life: Life, event: Event) -> bool:
-    """Whether it was sent before the newest that is known: of one process its own count says so, of two their times."""
+    """Whether it was sent before the newest that is known: of one process its own count and its time say so, of two
+    their times."""
     if event.pid == life.pid and event.clock is not None and event.type != "worker-online":
-        return event.clock < life.clock
+        return event.clock < life.clock and (event.timestamp is None or event.timestamp <= life.told)
     return event.timestamp is not None and event.timestamp < life.told
 
 

@@ -133,11 +133,15 @@ def portrait_of(life: Process, event: Event) -> Portrait:
     )
 
 
-def sign_of(event: Event) -> Sign:
-    """What it says of itself. What its clock says is shown; it is judged by when it was heard."""
+def sign_of(event: Event, lag: float | None = None) -> Sign:
+    """What it says of itself. What its clock says is shown; it is judged by when it was heard.
+
+    *lag*: the least that an event of it took, by our clock; so the number by which words are told from older ones goes
+    on when its clock is set back.
+    """
     timestamp = event.timestamp
     return Sign(
-        seq=None if timestamp is None else int(timestamp * 1000),
+        seq=None if timestamp is None else int((timestamp + (lag or 0.0)) * 1000),
         at=None if timestamp is None else datetime.fromtimestamp(timestamp, UTC),
         active=(event.active or 0) > 0,
         open_sessions=None if event.active is None else max(event.active, 0),

@@ -35,4 +35,5 @@ def hold(path: str) -> str:
 
 for task in (add, fail, hold):
     app.task(name=f"shop.{task.__name__}")(task)
+app.task(name="shop.late", acks_late=True)(hold)
 app.task(name="shop.flaky", bind=True, max_retries=3)(flaky)

@@ -2,24 +2,23 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from coordinator.client import AsyncFarmhandClient
+from coordinator.gateways.celery import translate
+from coordinator.gateways.celery.bridge import realm_of
 from coordinator.gateways.celery.translate import name_of
 from coordinator.local.mixed.stock_celery import celery_worker as stock_worker
+from coordinator.local.services import Services
 from coordinator.operations.requests import CancelTasks
 from tests.gateways.celery.calls import a_call
-from tests.gateways.celery.workers import celery_worker, clients, connected, offers
+from tests.gateways.celery.workers import celery_worker, clients, connected, how_often, offers
 from tests.gateways.conftest import Gates
-from tests.support.farm import Farm
-
-
-def how_often(gate: Path) -> int:
-    """How many times the task was begun that waits for this."""
-    return len(Path(f"{gate}.runs").read_text())
-
+from tests.support import services
+from tests.support.farm import Farm, running
 
 #: No `-E`: their events are turned on by a control message.
 POOLS = {"prefork": ("-c", "2"), "threads": ("-c", "2"), "solo": ()}
@@ -117,3 +116,57 @@ async def test_three_pools_share_a_job_and_one_is_killed(farm: Farm, tmp_path: P
             await farm.submit(a_call("shop.add", 1, 2))
             await farm.until("SELECT count(*) = 8 FROM tasks WHERE state = 'completed'")
             assert await asyncio.to_thread(how_often, gate) == runs == given, "what it had is not run by its next life"
+
+
+@pytest.mark.extensive
+@pytest.mark.timeout(400)
+async def test_several_applications_on_two_virtual_hosts_are_one_farm(
+    database_url: str, amqp_url: str, rabbitmq: Services, tmp_path: Path
+) -> None:
+    """Their names, default queues and tasks differ, one has no `-E`; on the other virtual host a node has the same
+    name."""
+    async with AsyncExitStack() as stack:
+        elsewhere = await stack.enter_async_context(services.virtual_host(rabbitmq.amqp_url, rabbitmq.management_url))
+        farm = await stack.enter_async_context(
+            running(database_url, amqp_url, gateways="celery", celery_urls=f"{amqp_url},{elsewhere}")
+        )
+        started = {}
+        for title, url, module, options in (
+            ("shop", amqp_url, "farm_app", ("-E",)),
+            ("bakery", amqp_url, "bakery_app", ()),
+            ("branch", elsewhere, "bakery_app", ("-E",)),
+        ):
+            node = "bakery" if title == "branch" else title
+            (place := tmp_path / title).mkdir()
+            await stack.enter_async_context(celery_worker(url, place, node, "-P", "solo", *options, module=module))
+            started[title] = translate.name_of(translate.foreign_id(realm_of(url), f"{node}@test"))
+        assert len(set(started.values())) == 3
+        for title, name in started.items():
+            await offers(farm, name, "shop.add" if title == "shop" else "bakery.bake")
+        rows = {row["id"]: row for row in await farm.rows("SELECT id, queues, kinds FROM workers")}
+        assert [rows[started[title]]["queues"] for title in ("shop", "bakery", "branch")] == [
+            ["default", "celery"], ["default", "bakery"], ["default", "bakery"],
+        ]  # fmt: skip
+        assert "bakery.bake" not in rows[started["shop"]]["kinds"]
+        await farm.submit(
+            a_call("shop.add", 2, 3),
+            *(a_call("bakery.bake", number) | {"name": f"bake-{number}"} for number in range(6)),
+        )
+        await farm.until("SELECT count(*) = 7 FROM tasks WHERE state = 'completed'")
+        found = await farm.rows(
+            "SELECT s.name, a.worker_id, a.result FROM attempts a JOIN tasks t ON t.id = a.task_id"
+            " JOIN specs s ON s.id = t.spec_id WHERE a.ending = 'completed'"
+        )
+        assert {row["worker_id"] for row in found if row["name"].startswith("bake")} == {
+            started["bakery"], started["branch"],
+        }  # fmt: skip
+        assert {row["name"]: json.loads(row["result"]) for row in found} == {
+            "shop.add": "5", **{f"bake-{number}": str(2 * number) for number in range(6)},
+        }  # fmt: skip
+        for url in (amqp_url, elsewhere):
+            await asyncio.to_thread(
+                clients, url, "app.send_task('bakery.bake', (20,), task_id='the-same', queue='bakery')"
+            )
+        await farm.until("SELECT count(*) = 2 FROM watched_tasks WHERE state = 'succeeded'")
+        seen = await farm.rows("SELECT worker_id FROM watched_tasks")
+        assert {row["worker_id"] for row in seen} == {started["bakery"], started["branch"]}, "one id, two brokers"

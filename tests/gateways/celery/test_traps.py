@@ -2,8 +2,13 @@
 
 import asyncio
 
+import pytest
+
+from coordinator.gateways.celery import translate
+from coordinator.gateways.celery.bridge import realm_of
 from coordinator.gateways.celery.translate import name_of
 from coordinator.proof.celery_crowd import Crowd, SimulatedWorker, a_task
+from coordinator.proof.proxy import Proxy
 from tests.gateways.celery.calls import a_call
 from tests.gateways.celery.conftest import QUEUES
 from tests.gateways.celery.workers import connected, offers
@@ -65,6 +70,23 @@ async def test_what_waited_for_a_coordinator_is_no_sign_of_life(database_url: st
             (row,) = await farm.rows("SELECT last_seq FROM worker_liveness WHERE worker_id = $1", name)
             told = was.event("worker-heartbeat")["timestamp"] * 1000 - row["last_seq"]
             assert told < 300_000, "nothing of what had waited was taken for a word of now"
+
+
+async def test_who_says_nothing_by_itself_is_found_and_who_can_answer_is_given_work(
+    database_url: str, amqp_url: str
+) -> None:
+    """`--without-heartbeat`: no `worker-*` (`worker/consumer/heart.py`); with `-E` it answers a remote `heartbeat`
+    (`worker/control.py`), with `--without-gossip` and no `-E` its dispatcher is off for good."""
+    async with Crowd(amqp_url) as crowd:
+        mute, hoarse = crowd.worker("mute@host"), crowd.worker("hoarse@host", pid=8)
+        hoarse.hoarse = True
+        async with running(database_url, amqp_url, gateways="celery") as farm:
+            await offers(farm, name_of(hoarse.hostname), "shop.add")
+            await connected(farm, name_of(mute.hostname))
+            rows = await farm.rows("SELECT kinds, heartbeat_s, lost_after_s FROM workers ORDER BY id")
+            assert [tuple(row) for row in rows] == [(["shop.add"], 10.0, 50.0), ([], 10.0, 50.0)]
+            await farm.submit(a_call("shop.add", 1, 2))
+            assert await hoarse.next_task()
 
 
 async def test_a_reconnection_never_loses_or_repeats_a_task(farm: Farm, crowd: Crowd) -> None:
@@ -131,6 +153,59 @@ async def test_a_flood_of_one_worker_s_events_never_hides_another_s_death(farm: 
         await task
 
 
+@pytest.mark.extensive
+async def test_a_worker_whose_clock_is_set_back_is_found_lost_and_comes_back(farm: Farm, crowd: Crowd) -> None:
+    """Its beats count again before it is lost; when it dies its task runs elsewhere; its next process takes part."""
+    worker, other = crowd.worker("w@host"), crowd.worker("other@host", pid=8)
+    name = await ready(farm, worker)
+    await farm.submit(a_call("shop.add", 1, 2))
+    uuid = await worker.next_task()
+    await worker.say("task-started", uuid=uuid)
+    await farm.until("SELECT state = 'running' FROM tasks")
+    worker.behind_s = 7200.0
+    beating = asyncio.create_task(worker.beat(0.5))
+    await heard(farm, name, "(stats ->> 'clock')::int > 20")
+    assert (await farm.rows("SELECT epoch FROM workers WHERE id = $1", name))[0][0] == 1, "it was not lost meanwhile"
+    beating.cancel()
+    await worker.die()
+    await ready(farm, other)
+    await Gates(farm).silent(name, 100)
+    await connected(farm, name, "lost")
+    uuid = await other.next_task()
+    await other.say_together(*(other.event(f"task-{word}", uuid=uuid) for word in ("started", "succeeded")))
+    await farm.until("SELECT state = 'completed' FROM tasks")
+    rows = await farm.rows("SELECT worker_id, ending FROM attempts ORDER BY attempt")
+    assert [tuple(row) for row in rows] == [(name, "lost"), (name_of(other.hostname), "completed")]
+    again = crowd.worker("w@host", pid=101)
+    again.behind_s = worker.behind_s
+    await ready(farm, again)
+    await farm.submit(a_call("shop.add", 3, 4), a_call("shop.add", 5, 6) | {"name": "second"})
+    await asyncio.gather(again.next_task(), other.next_task())
+
+
+async def test_nobody_is_given_up_while_we_do_not_hear_the_broker(database_url: str, amqp_url: str) -> None:
+    async with Proxy(amqp_url) as road, Crowd(amqp_url) as crowd:
+        vhost = road.through(amqp_url)
+        async with running(database_url, amqp_url, gateways="celery", celery_urls=vhost) as farm:
+            await crowd.heard(*QUEUES)
+            worker = crowd.worker("w@host")
+            name = translate.name_of(translate.foreign_id(realm_of(vhost), worker.hostname))
+            await worker.say("worker-online")
+            await offers(farm, name, "shop.add")
+            await farm.submit(a_call("shop.add", 1, 2))
+            uuid = await worker.next_task()
+            await worker.say("task-started", uuid=uuid)
+            await farm.until("SELECT state = 'running' FROM tasks")
+            road.unplug()
+            await worker.say("task-succeeded", uuid=uuid, result="3")
+            cut_at = (await farm.rows("SELECT farm_now()"))[0][0]
+            await farm.until("SELECT last_seen_at > $1::timestamptz + interval '1 s' FROM worker_liveness", cut_at)
+            assert [tuple(row) for row in await farm.rows("SELECT connection, epoch FROM workers")] == [("online", 1)]
+            await road.plug()
+            await farm.until("SELECT state = 'completed' FROM tasks")
+            assert [row["ending"] for row in await farm.rows("SELECT ending FROM attempts")] == ["completed"]
+
+
 async def test_what_is_not_json_is_never_decoded(farm: Farm, crowd: Crowd) -> None:
     worker = crowd.worker("w@host")
     await crowd.publish(
@@ -139,12 +214,14 @@ async def test_what_is_not_json_is_never_decoded(farm: Farm, crowd: Crowd) -> No
     await crowd.publish(b"{", "worker.heartbeat")
     await crowd.publish([[], 7, {"type": "worker-online"}, worker.event("worker-online")], "worker.online")
     await crowd.publish(worker.event("worker-elect"), "worker.elect")
+    await crowd.publish(worker.event("task-updated", uuid="u") | {"pid": 999}, "task.updated")
     await crowd.publish(
         {"hostname": "gen829@vm", "pid": 829, "uuid": "u", "type": "task-sent", "timestamp": 1.0}, "task.sent"
     )
     await connected(farm, name_of(worker.hostname))
     await farm.until("SELECT count(*) = 1 FROM watched_tasks")
-    assert len(await farm.rows("SELECT 1 FROM workers")) == 1, "a client is no worker"
+    (row,) = await farm.rows("SELECT platform ->> 'pid' AS pid FROM workers")
+    assert row["pid"] == str(worker.pid), "neither a client nor a task's own process is a worker"
     text = (farm.coordinator.telemetry.expose(None)).decode()
     assert 'farmhand_celery_unreadable_total{reason="not-json"} 1.0' in text
     assert f'farmhand_celery_worker_online{{worker="{name_of(worker.hostname)}"}} 1.0' in text

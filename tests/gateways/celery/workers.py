@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,17 +34,25 @@ class CeleryWorker:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
+    async def has_come_back(self, times: int = 1) -> None:
+        """Wait until it has reconnected so often: its dispatcher of events is new by then."""
+        met = re.compile("mingle: (all alone|sync complete)")
+        while len(met.findall(await asyncio.to_thread(self.log.read_text))) <= times:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
     async def ended(self) -> int:
         """Its exit code, when it has gone."""
         return await asyncio.to_thread(self.process.wait)
 
 
 @contextlib.asynccontextmanager
-async def celery_worker(broker: str, directory: Path, name: str, *options: str) -> AsyncIterator[CeleryWorker]:
-    """A worker of this node name, started as its users start it."""
+async def celery_worker(
+    broker: str, directory: Path, name: str, *options: str, module: str = "farm_app"
+) -> AsyncIterator[CeleryWorker]:
+    """A worker of this node name and application, started as its users start it."""
     hostname = f"{name}@test"
-    log = directory / f"{name}.log"
-    argv = command(hostname, *options, module="farm_app")
+    log = directory / f"{name}-{module}.log"
+    argv = command(hostname, *options, module=module)
     env = await asyncio.to_thread(environment, broker, HERE)
     with log.open("ab") as file:
         process = subprocess.Popen(  # noqa: ASYNC220
@@ -65,6 +74,11 @@ def clients(broker: str, program: str) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def how_often(gate: Path) -> int:
+    """How many times the task was begun that waits for this (`farm_app.hold`)."""
+    return len(Path(f"{gate}.runs").read_text())
 
 
 async def connected(farm: Farm, name: str, connection: str = "online") -> None:
