@@ -62,6 +62,7 @@ bench: ready ## Measure, beside the best tool of its kind
 	@$(BIN)/python -m coordinator.proof.deaths
 	@$(BIN)/python -m coordinator.proof.celery_followed
 	@$(BIN)/python -m coordinator.proof.calls
+	@$(BIN)/python -m coordinator.proof.charts
 
 beside: ready ## Measure this checkout beside another one: make beside OTHER=../before
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/bench.txt

@@ -29,7 +29,7 @@ from coordinator.local.farm import LocalFarm
 from coordinator.local.plan import Plan
 from coordinator.local.ports import LOOPBACK
 from coordinator.proof.idle_gateway import PATH
-from coordinator.storage.invariants import violations
+from coordinator.proof.judged import cpu_s, judged
 from schemas.job import JobSpec
 
 CONNECTIONS: Final = 50
@@ -111,20 +111,15 @@ async def rate(port: int, calls: Sequence[Call], seconds: float, coordinator: ps
     for one in callers:
         await loop.create_connection(lambda one=one: one, LOOPBACK, port)  # type: ignore[misc]
     await asyncio.sleep(_WARM_UP_S)
-    before, cpu, began = sum(one.answers for one in callers), _cpu_s(coordinator), time.perf_counter()
+    before, cpu, began = sum(one.answers for one in callers), cpu_s(coordinator), time.perf_counter()
     await asyncio.sleep(seconds)
     done, took = sum(one.answers for one in callers) - before, time.perf_counter() - began
-    spent = _cpu_s(coordinator) - cpu
+    spent = cpu_s(coordinator) - cpu
     for one in callers:
         one.close()
         if one.wrong is not None:
             raise SystemExit(f"not as it should be: {one.wrong!r}")
     return Rate(done / took, spent / max(done, 1))
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 async def flamenco(url: str, owner: AsyncFarmhandClient) -> list[Call]:
@@ -194,13 +189,7 @@ async def main(rounds: int, seconds: float) -> None:
         settings={"FARMHAND_GATEWAYS": "flamenco_v3,openwork,nothing", "FARMHAND_LOG_LEVEL": "warning"},
         coordinator=(sys.executable, "-P", "-m", "coordinator.proof.idle_gateway"),
     )
-    async with LocalFarm(plan, say=lambda line: print(line, file=sys.stderr)) as farm:
-        enough = await measure(farm, rounds, seconds)
-        broken = await violations(farm.services.database_url)
-    if broken:
-        raise SystemExit(f"invariants are broken: {broken}")
-    if not enough:
-        raise SystemExit(f"less than {NEEDED} of a call that does nothing")
+    await judged(plan, lambda farm: measure(farm, rounds, seconds), f"less than {NEEDED} of a call that does nothing")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import asyncio
 import os
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ import psutil
 from coordinator.local.farm import LocalFarm
 from coordinator.local.plan import Plan
 from coordinator.proof.celery_crowd import Crowd, SimulatedWorker, a_task
-from coordinator.storage.invariants import violations
+from coordinator.proof.judged import cpu_s, judged
 from schemas import topology
 from schemas.base import Message
 from schemas.envelope import FromWorker
@@ -163,9 +162,9 @@ async def measure(farm: LocalFarm, rounds: int, seconds: float) -> bool:
         await steadily(30.0, celery.tell)  # all have been asked about themselves by then
         for _ in range(rounds):
             for name, say in (("nothing", nothing), ("our heartbeats", agents.beat), ("Celery's events", celery.tell)):
-                before = sum(process.cpu_times()[:2])
+                before = cpu_s(process)
                 await steadily(seconds, say)
-                costs[name].append((sum(process.cpu_times()[:2]) - before) / seconds)
+                costs[name].append((cpu_s(process) - before) / seconds)
                 left = max(left, await waiting(url))
     await agents.close()
     idle = statistics.median(costs.pop("nothing"))
@@ -186,13 +185,11 @@ async def measure(farm: LocalFarm, rounds: int, seconds: float) -> bool:
 async def main(rounds: int, seconds: float) -> None:
     """Measure on a farm of its own."""
     plan = Plan(agents=0, settings={"FARMHAND_GATEWAYS": "celery", "FARMHAND_LOG_LEVEL": "warning"})
-    async with LocalFarm(plan, say=lambda line: print(line, file=sys.stderr)) as farm:
-        enough = await measure(farm, rounds, seconds)
-        broken = await violations(farm.services.database_url)
-    if broken:
-        raise SystemExit(f"invariants are broken: {broken}")
-    if not enough:
-        raise SystemExit(f"more than {ALLOWED} heartbeats' CPU an event, or it falls behind")
+    await judged(
+        plan,
+        lambda farm: measure(farm, rounds, seconds),
+        f"more than {ALLOWED} heartbeats' CPU an event, or it falls behind",
+    )
 
 
 if __name__ == "__main__":

@@ -93,16 +93,18 @@ class Workers:
                 "another agent has registered under this id since this one logged in",
                 worker=said.worker,
             )
-        if said.task is not None and translate.ref_of(said.task) is None:
-            raise refused(UNKNOWN_TASK, f"there is no task {said.task[:40]!r}", task=said.task)
         sign = translate.sign_of(said)
         known = Hear(worker, translate.reported(said, caller), sign, creates=False, quiet_s=translate.QUIET_S)
+        strange = said.task is not None and translate.ref_of(said.task) is None
         try:
             await self._gate.ask(known)
         except NotFoundError:
-            newcomer = wire.Register(worker=said.worker, tags=said.tags, system_tags=said.system_tags)
-            queues = [name for name in map(translate.queue_name, said.queues or ()) if name is not None]
-            await self._gate.ask(Hear(worker, translate.portrait_of(newcomer, queues, caller, self._usual_s), sign))
+            if not strange:
+                newcomer = wire.Register(worker=said.worker, tags=said.tags, system_tags=said.system_tags)
+                queues = [name for name in map(translate.queue_name, said.queues or ()) if name is not None]
+                await self._gate.ask(Hear(worker, translate.portrait_of(newcomer, queues, caller, self._usual_s), sign))
+        if strange:  # it lives, whatever it says of its task
+            raise refused(UNKNOWN_TASK, f"there is no task {str(said.task)[:40]!r}", task=said.task)
         return {}
 
     async def _is_replaced(self, worker: str, caller: Caller) -> bool:

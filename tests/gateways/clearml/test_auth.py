@@ -43,6 +43,33 @@ async def test_a_login_gives_a_token_that_clients_accept(lab: Lab) -> None:
     assert with_keys.status_code == 200, "the keys themselves open every endpoint"
 
 
+async def test_a_login_sets_the_cookie_and_takes_no_other_time_than_one_to_come(lab: Lab) -> None:
+    """ClearML, auth.login: `clearml_token_basic` holds the token, too; `expiration_sec` is a number of seconds."""
+    client = await lab.client()
+    answer = await lab.http.post("/auth.login", auth=client.keys, json={"expiration_sec": None})
+    assert answer.cookies["clearml_token_basic"] == answer.json()["data"]["token"]
+    lab.http.cookies.clear()
+    for wrong in ("soon", 0, -1, 1.5, {}):
+        assert await client.code("auth.login", expiration_sec=wrong) == (400, 12), wrong
+    longest = await client.done("auth.login", expiration_sec=10**15)
+    assert claims_of(longest["token"])["exp"] - time.time() <= 365 * 86400 + 1, "a year at most"
+
+
+async def test_every_operation_asks_for_a_credential_and_takes_no_nonsense(lab: Lab) -> None:
+    """ClearML, error codes: 401/20 without a credential, 400/12 for what is no JSON, or no object; in the envelope."""
+    client = await lab.client()
+    document = (await lab.http.get("/gateways/clearml/openapi.json")).json()
+    assert len(document["paths"]) == 1 + 8 + 6 + 9 + 1, "auth, workers, queues, tasks, events"
+    for path in document["paths"]:
+        answer = await lab.http.post(path, json={})
+        assert (answer.status_code, answer.json()["meta"]["result_subcode"]) == (401, 20), path
+        for content in (b"{", b'"x"', b"[1]", b"\xff"):
+            answer = await lab.http.post(path, content=content, headers={"Authorization": f"Bearer {client.token}"})
+            meta = answer.json()["meta"]
+            assert (answer.status_code, meta["result_code"], meta["result_subcode"]) == (400, 400, 12), (path, content)
+            assert (meta["endpoint"]["name"], answer.json()["data"]) == (path.strip("/"), {})
+
+
 async def test_wrong_credentials_are_refused_each_in_its_words(lab: Lab) -> None:
     """ClearML, error codes of 401: 10 bad type, 20 none, 21 malformed, 22 wrong, 30 a token that is none."""
     client = await lab.client()

@@ -227,7 +227,9 @@ async def test_a_task_that_is_canceled_is_shown_as_stopped(lab: Lab) -> None:
     (shown,) = (await client.done("tasks.get_all", id=[task]))["tasks"]
     assert shown["status"] == "stopped"
     await client.done("tasks.stopped", task=task)
-    assert await client.code("tasks.completed", task=task) == (400, 110)
+    for endpoint in ("completed", "failed", "started", "edit", "dequeue"):
+        assert await client.code(f"tasks.{endpoint}", task=task) == (400, 110), endpoint
+    assert await client.done("tasks.ping", task=task) == {}, "theirs asks nothing of it either"
     assert await states(lab, job) == ["canceled"]
 
 

@@ -95,6 +95,57 @@ async def test_what_cannot_be_registered_is_refused_with_its_code(lab: Lab) -> N
     assert worker not in await client.listed()
 
 
+async def test_what_is_null_or_nought_is_as_if_it_were_missing(lab: Lab) -> None:
+    """ClearML, register: a time-out of 0 is the usual one, null is no value; fields that nobody knows are ignored."""
+    client, worker = await lab.client("render-box"), lab.worker()
+    nothing: list[dict[str, Any]] = [
+        {"timeout": 0}, {"timeout": None, "queues": None, "tags": None, "system_tags": None}, {"resources": {"x": 1}},
+    ]  # fmt: skip
+    for said in nothing:
+        await client.done("workers.register", worker=worker, **said)
+        entry = (await client.listed())[worker]
+        assert (entry["register_timeout"], entry["queues"], entry["tags"], entry["system_tags"]) == (600, [], [], [])
+        assert (entry["ip"], entry["id"]) == ("127.0.0.1", worker)
+    assert json.loads((await lab.row(worker))["platform"])["hostname"] == "render-box", "X-ClearML-Worker is a machine"
+
+
+async def test_a_report_of_a_strange_task_is_refused_but_its_worker_lives(lab: Lab) -> None:
+    """ClearML, status_report: 101, and its worker is there "even if an error occurred"; who is not known stays so."""
+    client, worker, name = await lab.client(), lab.worker(), translate.name_of(lab.worker())
+    await client.done("workers.register", worker=worker)
+    sql = "UPDATE worker_liveness SET last_seen_at = farm_now() - interval '5 minutes' WHERE worker_id = $1"
+    await lab.farm.rows(sql, name)
+    assert worker not in await client.listed(last_seen=100)
+    now = int(time.time())
+    assert await client.code("workers.status_report", worker=worker, timestamp=now, task="x") == (400, 101)
+    assert worker in await client.listed(last_seen=100)
+    stranger = lab.worker("stranger")
+    assert await client.code("workers.status_report", worker=stranger, timestamp=now, task="x") == (400, 101)
+    assert stranger not in await client.listed()
+
+
+async def test_a_wrong_clock_hides_nobody_and_moves_no_chart(lab: Lab) -> None:
+    """ClearML, status_report: its timestamp is the worker's, in seconds by the documents, in milliseconds by agents,
+    and theirs keeps figures under it, whatever it is."""
+    client = await lab.client()
+    now = int(time.time())
+    clocks = {
+        "epoch": 0,
+        "seconds": now,
+        "slow": (now - 86400) * 1000,
+        "fast": (now + 10 * 86400) * 1000,
+        "odd": 10**15,
+    }
+    for name, timestamp in clocks.items():
+        said = {"worker": lab.worker(name), "timestamp": timestamp, "machine_stats": {"cpu_usage": [7]}}
+        await client.done("workers.status_report", **said)
+    assert {lab.worker(name) for name in clocks} <= set(await client.listed(last_seen=100))
+    for name in clocks:
+        (metric,) = await figures(client, lab.worker(name), items=[{"key": "cpu_usage"}])
+        assert metric["stats"][0]["values"] == [7.0], name
+    assert await client.code("workers.status_report", worker=lab.worker("odd"), timestamp=-1) == (400, 12)
+
+
 async def test_a_report_that_was_under_way_does_not_bring_back_who_said_goodbye(lab: Lab) -> None:
     """clearml-agent: its monitor goes on while it unregisters; theirs lists such a worker for ten minutes more."""
     client, worker = await lab.client(), lab.worker()
@@ -180,6 +231,8 @@ async def test_filters_are_or_within_a_kind_minus_what_is_barred_and_and_between
     for said, expected in cases:
         assert {*(await client.listed(**said))} == {ids[one] for one in expected}, said
         assert (await client.done("workers.get_count", **said))["count"] == len(expected), said
+    await client.done("workers.unregister", worker=ids["y"])
+    assert await client.done("workers.get_count", tags=[mark]) == {"count": 2}, "theirs counts it until it would expire"
 
 
 async def test_last_seen_is_an_hour_for_the_list_and_nothing_for_the_count(lab: Lab) -> None:
@@ -308,6 +361,10 @@ async def test_the_activity_report_counts_who_reports_and_who_has_a_task(lab: La
     await idle.report(lab.worker("idle"))
     entry = (await busy.listed())[lab.worker("busy")]
     assert (entry["task"]["id"], entry["task"]["name"]) == (task, "a")
+    assert 0 <= entry["task"]["running_time"] < 10**6, "milliseconds"
+    assert entry["project"]["id"].isdigit()
+    (queue,) = entry["queues"]
+    assert queue == {"id": lab.queue_id, "name": lab.queue, "display_name": lab.queue, "num_tasks": 0}
     now = time.time()
     found = await busy.done("workers.get_activity_report", from_date=now - 3600, to_date=now + 3600, interval=600)
     total, active = found["total"], found["active"]
@@ -332,6 +389,7 @@ async def test_any_method_version_and_form_of_a_call_is_the_same(lab: Lab) -> No
         assert answer.status_code == 200, answer.text
         meta = answer.json()["meta"]
         assert meta["endpoint"]["name"] == "workers.register"
+        assert meta["endpoint"]["requested_version"] == ("2.5" if "v2.5" in path else "2.29"), "a text"
         assert (meta["result_code"], meta["result_subcode"], meta["result_msg"]) == (200, 0, "OK")
         assert answer.json()["data"] == {}, "never null: the agent would take that for no answer"
     headers = {"Authorization": f"Bearer {client.token}", "X-ClearML-Trx": "a" * 32}
@@ -348,6 +406,8 @@ async def test_what_is_not_there_and_what_is_no_call_is_told_in_the_envelope(lab
         ("workers.get_runtime_properties", (404, 0)),
         ("users.get_vaults", (404, 0)),
         ("v2.25/workers.get_count", (404, 0)),
+        ("v2.14/queues.get_num_entries", (404, 0)),
+        ("auth.logout", (404, 0)),
         ("v9/workers.get_all", (400, 2)),
     ):
         assert await client.code(path) == code
