@@ -47,6 +47,17 @@ PROTOCOLS: Final[Mapping[str, Protocol]] = {
     "celery": Protocol("Celery", Work.PUSHED, WITHHELD | {Asked.ASLEEP}),
     "openwork": Protocol("OpenWork", Work.NONE, frozenset({Asked.OFFLINE})),
 }
+#: What a worker is asked to do, in words.
+_TO_DO: Final[Mapping[Asked, str]] = {
+    Asked.AWAKE: "wake",
+    Asked.ASLEEP: "sleep",
+    Asked.DRAIN: "drain",
+    Asked.ERROR: "take no work as if out of order",
+    Asked.TESTING: "be tested",
+    Asked.QUARANTINED: "keep aside",
+    Asked.RESTART: "restart",
+    Asked.OFFLINE: "stop",
+}
 #: Of a gateway that this release does not know: it is watched.
 _UNKNOWN: Final = Protocol("another farm's protocol", Work.NONE, frozenset())
 
@@ -76,8 +87,9 @@ def cannot(worker: Worker, asked: Asked) -> str | None:
     protocol = protocol_of(worker)
     if asked in protocol.carries:
         return None
+    to_do = _TO_DO[asked]
     if protocol.work is Work.NONE:
         return (
-            f"worker {worker.id} has its tasks from elsewhere; the {protocol.title} protocol cannot ask it to {asked}"
+            f"worker {worker.id} has its tasks from elsewhere; the {protocol.title} protocol cannot ask it to {to_do}"
         )
-    return f"the {protocol.title} protocol cannot ask worker {worker.id} to {asked}"
+    return f"the {protocol.title} protocol cannot ask worker {worker.id} to {to_do}"

@@ -94,7 +94,7 @@ async def test_without_a_body_the_call_is_about_the_worker_that_the_token_is_nam
 
 
 async def test_the_token_may_come_as_a_basic_name(hub: Hub) -> None:
-    """Stencila Hub, authentication: `Basic base64(<token>:)`."""
+    """Stencila Hub, authentication: `Basic base64(<token>:)`; an overseer sends the name in its `MANAGER_URL` so."""
     basic = base64.b64encode(f"{hub.token}:".encode()).decode()
     answer = await hub.http.post(
         "/api/workers/online/", json={"hostname": "b"}, headers={"Authorization": f"Basic {basic}"}
@@ -120,6 +120,20 @@ async def test_a_patch_tells_queues_virtual_host_and_slots_and_leaves_the_rest(h
     await hub.tell("heartbeat", "worker@queues", freq=2.0)
     row = await hub.row("worker@queues")
     assert (row["queues"], row["slots"], row["heartbeat_s"]) == (["default", "zone:2:untrusted"], 4, 2.0)
+
+
+async def test_an_event_may_hold_what_later_overseers_send_by_patch(hub: Hub) -> None:
+    """Stencila Hub, overseer of 2020: `online` with `details`, the queues and the stats of the worker."""
+    details = {
+        "queues": [{"name": "default"}],
+        "stats": {"broker": {"virtual_host": "acme"}, "pool": {"max-concurrency": 2}},
+    }
+    await hub.tell("online", "worker@details", details=details)
+    row = await hub.row("worker@details")
+    assert (row["queues"], row["slots"], '"virtual_host": "acme"' in str(row["platform"])) == (["default"], 2, True)
+    for other in ({"queues": None, "stats": None}, {"queues": 5}, "none", None):
+        assert (await hub.tell("online", "worker@details", details=other)).status_code == 200
+    assert (await hub.row("worker@details"))["queues"] == ["default"]
 
 
 async def test_a_patch_makes_a_worker_known_and_needs_no_virtual_host(hub: Hub) -> None:

@@ -39,7 +39,7 @@ WORDS: Final[Mapping[int, str]] = {
 
 def tell(fault: Fault) -> Response:
     """A fault as Flamenco says it; what a worker is to send again, by silence."""
-    if fault.status == 503 and _SAID_ONCE.fullmatch(fault.path):  # noqa: PLR2004
+    if fault.status in _LATER and _SAID_ONCE.fullmatch(fault.path):
         return Silence()
     body: dict[str, Any] = {"message": fault.detail}
     if fault.status != 403:  # noqa: PLR2004
@@ -47,6 +47,8 @@ def tell(fault: Fault) -> Response:
     return JSONResponse(body, fault.status, headers=dict(fault.headers))
 
 
+#: Not now: what was said is to be said again.
+_LATER: Final = frozenset({408, 503})
 #: Updates of tasks, and the sign-on.
 _SAID_ONCE: Final = re.compile(r"/api/v3/worker/(sign-on|task/[^/]+)")
 

@@ -13,7 +13,7 @@ class Fault(Exception):  # noqa: N818 - it is told, not only raised
     detail: str
     details: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    #: Whose answer it is, where that matters: of a call that could not be carried out just now (503).
+    #: Whose answer it is, where that matters: of a call that could not be carried out just now (408, 503).
     path: str = ""
     #: What only one protocol says.
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -104,8 +104,9 @@ def _install(app: FastAPI, tell: Callable[[Fault], Response]) -> None:
         details = tuple((".".join(map(str, one["loc"][1:])), one["msg"]) for one in error.errors())
         return tell(Fault(400, f"{details[0][0]}: {details[0][1]}", details))
 
-    async def problem(_: Request, error: Any) -> Response:
-        return tell(Fault(error.status, error.detail, ((error.field, error.detail),) if error.field else ()))
+    async def problem(request: Request, error: Any) -> Response:
+        details = ((error.field, error.detail),) if error.field else ()
+        return tell(Fault(error.status, error.detail, details, path=request.url.path))
 
     async def refused(_: Request, error: Any) -> Response:
         status = next(status for refusal, status, _ in REFUSED if isinstance(error, refusal))

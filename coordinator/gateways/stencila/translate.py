@@ -62,7 +62,8 @@ def portrait_of(
     hostname: str, event: Event | None = None, update: Update | None = None, *, arrives: bool = False
 ) -> Portrait:
     """What is known of the worker: by an event, or by the overseer's inspection."""
-    event, update = event or Event(), update or Update()
+    event = event or Event()
+    update = update or event.details or Update()
     freq = _rhythm(event, arrives=arrives)
     software = " ".join(filter(None, (event.sw_ident, event.sw_ver)))
     platform = {"hostname": hostname}

@@ -6,7 +6,7 @@ come in snake case or, as the Hub's own parser has it, in camel case.
 
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 
 from coordinator.gateways.kit import Lenient, Shown
 
@@ -16,23 +16,6 @@ Figure = Annotated[float, Field(ge=0)]
 
 def _either(snake: str, camel: str) -> Any:
     return Field(default=None, validation_alias=AliasChoices(snake, camel))
-
-
-class Event(Lenient):
-    """A worker's event: `online`, `heartbeat` or `offline`, by the path that it is sent to."""
-
-    hostname: Name | None = None
-    utcoffset: float | None = None
-    pid: int | None = None
-    freq: Annotated[float, Field(gt=0, le=86_400)] | None = None
-    clock: int | None = None
-    active: Annotated[int, Field(ge=0, le=2**53)] | None = None
-    processed: Annotated[int, Field(ge=0)] | None = None
-    loadavg: Annotated[list[Figure], Field(max_length=3)] | None = None
-    timestamp: Annotated[float, Field(ge=0, le=253_402_300_799)] | None = None
-    sw_ident: Annotated[str, Field(max_length=128)] | None = _either("sw_ident", "swIdent")
-    sw_ver: Annotated[str, Field(max_length=128)] | None = _either("sw_ver", "swVer")
-    sw_sys: Annotated[str, Field(max_length=128)] | None = _either("sw_sys", "swSys")
 
 
 QueueName = Annotated[Shown, Field(min_length=1, max_length=256)]
@@ -71,3 +54,31 @@ class Update(Lenient):
 
     queues: Annotated[list[Queue | QueueName | int], Field(max_length=200)] | None = None
     stats: Stats | None = None
+
+
+def _details(value: Any) -> Update | None:
+    try:
+        return Update.model_validate(value)
+    except ValidationError:
+        return None
+
+
+class Event(Lenient):
+    """A worker's event: `online`, `heartbeat` or `offline`, by the path that it is sent to.
+
+    Overseers of 2020 put into `details` what later ones send by PATCH. What is wrong with it is passed over.
+    """
+
+    hostname: Name | None = None
+    utcoffset: float | None = None
+    pid: int | None = None
+    freq: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    clock: int | None = None
+    active: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    processed: Annotated[int, Field(ge=0)] | None = None
+    loadavg: Annotated[list[Figure], Field(max_length=3)] | None = None
+    timestamp: Annotated[float, Field(ge=0, le=253_402_300_799)] | None = None
+    sw_ident: Annotated[str, Field(max_length=128)] | None = _either("sw_ident", "swIdent")
+    sw_ver: Annotated[str, Field(max_length=128)] | None = _either("sw_ver", "swVer")
+    sw_sys: Annotated[str, Field(max_length=128)] | None = _either("sw_sys", "swSys")
+    details: Annotated[Update | None, BeforeValidator(_details)] = None

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from coordinator.domain.task import TaskState
 from coordinator.domain.worker import EFFECTS, Asked, Connection, Duty
-from coordinator.gateways.flamenco_v3 import tagging
+from coordinator.gateways.flamenco_v3 import answers, tagging
 from coordinator.gateways.flamenco_v3 import translate as t
 from coordinator.gateways.flamenco_v3.variables import Variables
-from coordinator.gateways.kit import mended
+from coordinator.gateways.kit import Fault, mended
 
 
 def test_every_word_is_mapped_or_named_as_unmappable() -> None:
@@ -77,6 +77,14 @@ def test_whatever_a_program_writes_can_be_stored(text: str) -> None:
     assert "\x00" not in stored
     assert stored.encode().decode() == stored
     assert len(stored) <= len(text)
+
+
+@pytest.mark.parametrize("status", [400, 403, 408, 409, 500, 503])
+@pytest.mark.parametrize("path", ["sign-on", "task/x", "task", "state-changed", "task/x/output-produced"])
+def test_what_is_to_be_said_again_gets_no_whole_answer_and_all_else_gets_one(status: int, path: str) -> None:
+    """Flamenco 3 worker: any answer to an update is the last word, and one to a sign-on but 200 a new registration."""
+    told = answers.tell(Fault(status, "no", path=f"/api/v3/worker/{path}"))
+    assert isinstance(told, answers.Silence) == (status in (408, 503) and path in ("sign-on", "task/x"))
 
 
 CONFIGURATION = """
