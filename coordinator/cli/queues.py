@@ -47,7 +47,7 @@ def list_(session: Session) -> None:
     show_table(COLUMNS, found, empty="no queue has a task or a worker; start one with: farmhand agent")
     for queue in found:
         if queue.waiting and not queue.workers:
-            say(f"nobody serves queue {queue.name}: start an agent with --queues {queue.name}")
+            say(f"nobody serves queue {queue.name}: start an agent with --queue {queue.name}")
 
 
 def pause(session: Session, queues: QueuesArgument, reason: ReasonOption = None) -> None:

@@ -126,7 +126,7 @@ LINES: Final[Mapping[Reason, Line]] = {
     _R.NO_WORKER: Line(
         _K.NEVER, _W.ADMIN, "The farm has no workers yet: start farmhand-agent on a machine.", "farmhand agent"
     ),
-    _R.NO_QUEUE: Line(_K.NEVER, _W.OPERATOR, "No worker serves queue {queue}.", "farmhand agent --queues {queue}"),
+    _R.NO_QUEUE: Line(_K.NEVER, _W.OPERATOR, "No worker serves queue {queue}.", "farmhand agent --queue {queue}"),
     _R.NO_KIND: Line(_K.NEVER, _W.ADMIN, "No worker offers kind {kind}{among}.", "farmhand workers"),
     _R.NO_ZONE: Line(_K.NEVER, _W.ADMIN, "No worker is in zone {zone}{among}.", "farmhand workers"),
     _R.NO_TAG: Line(_K.NEVER, _W.ADMIN, "No worker has {tags}{among}.", "farmhand workers"),

@@ -17,7 +17,7 @@ from worker_agent.config import Settings as AgentSettings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
+PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
 
 
 def first_cells(page: Path) -> list[str]:
@@ -78,7 +78,7 @@ def test_the_metrics_to_look_at_are_told_under_the_names_that_prometheus_shows()
 # --- references --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_document_points_at_is_there(page: Path) -> None:
     text = page.read_text()
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", text):
@@ -87,7 +87,7 @@ def test_what_a_document_points_at_is_there(page: Path) -> None:
         assert (ROOT / named).exists(), named
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_test_that_a_document_names_exists(page: Path) -> None:
     for file, test in re.findall(r"`(tests/[\w/.]+\.py)::(\w+)`", page.read_text()):
         assert re.search(rf"def {test}\(", (ROOT / file).read_text()), f"{file}::{test}"
