@@ -119,6 +119,7 @@ async def test_a_reconnection_never_loses_or_repeats_a_task(farm: Farm, crowd: C
     await worker.say("worker-offline")
     await connected(farm, name, "offline")
     await farm.until("SELECT count(*) = 1 FROM tasks WHERE state = 'ready'")
+    assert f'worker="{name}"' not in farm.coordinator.telemetry.expose(None).decode(), "flower #1128: they stayed"
 
 
 async def test_a_flood_of_one_worker_s_events_never_hides_another_s_death(farm: Farm, crowd: Crowd) -> None:
