@@ -116,6 +116,7 @@ async def test_a_reconnection_never_loses_or_repeats_a_task(farm: Farm, crowd: C
     assert (await farm.rows("SELECT epoch FROM workers WHERE id = $1", name))[0][0] == 1
     await farm.submit(a_call("shop.add", 3, 4))
     await worker.next_task()
+    worker.alive = False
     await worker.say("worker-offline")
     await connected(farm, name, "offline")
     await farm.until("SELECT count(*) = 1 FROM tasks WHERE state = 'ready'")
