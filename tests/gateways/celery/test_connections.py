@@ -80,10 +80,12 @@ async def gated(farm: Farm, tmp_path: Path, name: str, *kinds: str, queue: str =
     return gates
 
 
-async def all_were_accepted_once(farm: Farm, name: str, gates: list[Path], doubtful: set[str]) -> None:
+async def all_were_accepted_once(
+    farm: Farm, name: str, gates: list[Path], doubtful: set[str], redelivered: str = ""
+) -> None:
     """Let go; every task is completed, by one accepted attempt, and its program ran once for each attempt: once in all,
     but on workers *doubtful*, which may never say how it ended (those that have reconnected since it began never do;
-    the dispatcher of a threads pool may drop any word)."""
+    the dispatcher of a threads pool may drop any word). What runs on the worker *redelivered*, Celery may run again."""
     for gate in gates:
         gate.unlink()
     job = "FROM tasks t JOIN jobs j ON j.id = t.job_id JOIN specs s ON s.id = t.spec_id WHERE j.name = $1"
@@ -99,8 +101,9 @@ async def all_were_accepted_once(farm: Farm, name: str, gates: list[Path], doubt
         assert {row["worker_id"] for row in before} <= doubtful, rows
         assert {row["ending"] for row in before} <= {"interrupted", "lost"}, rows
     for gate in gates:
-        attempts = sum(row["name"] == gate.name for row in rows)
-        assert await asyncio.to_thread(how_often, gate) == attempts, gate.name
+        ran_on = [row["worker_id"] for row in rows if row["name"] == gate.name]
+        again = await asyncio.to_thread(how_often, gate) - len(ran_on)
+        assert 0 <= again <= ran_on.count(redelivered), (gate.name, rows)
 
 
 @pytest.mark.extensive
@@ -171,6 +174,5 @@ async def test_what_runs_while_its_broker_is_restarted_is_accepted_once(
         services.rabbitmq.kill()
         await asyncio.to_thread(services.rabbitmq.restart)
         await asyncio.gather(prefork.has_come_back(), threads.has_come_back())
-        await all_were_accepted_once(
-            farm, "restart", gates, {name_of(one.hostname, realm) for one in (prefork, threads, solo)}
-        )
+        doubtful = {name_of(one.hostname, realm) for one in (prefork, threads, solo)}
+        await all_were_accepted_once(farm, "restart", gates, doubtful, name_of(solo.hostname, realm))
