@@ -106,7 +106,12 @@ class LocalFarm:
             for directory in (self.outputs, self.published, self.logs):
                 directory.mkdir(parents=True, exist_ok=True)
             kept = None if self.plan.directory is None else self.path / "services"
-            wanted = Wanted(directory=kept, durable=self.plan.durable, plugins=(MANAGEMENT, EVENT_EXCHANGE))
+            wanted = Wanted(
+                directory=kept,
+                durable=self.plan.durable,
+                plugins=(MANAGEMENT, EVENT_EXCHANGE),
+                broker_settings=self.plan.broker_settings,
+            )
             self.services = Services(wanted, say=self._say)
             await self._start_services()
             self._say("RabbitMQ and Postgres answer")

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -54,16 +54,16 @@ class PrivateRabbit:
         password: str,
         plugins: Sequence[str],
         node: str = NODE,
-        peers: Sequence[str] = (),
+        settings: Mapping[str, str] | None = None,
     ) -> None:
-        """A node that keeps its data under *directory*; *peers* are the nodes of its cluster, itself included."""
+        """A node that keeps its data under *directory*; *settings*, in the words of rabbitmq.conf, come before ours."""
         self._binaries = binaries
         self._directory = directory
         self._ports = ports
         self._password = password
         self._plugins = tuple(plugins)
         self.node = node
-        self._peers = tuple(peers)
+        self._settings = dict(settings or {})
         self._epmd: Child | None = None
         self._node: Child | None = None
         self._signs: socket.socket | None = None
@@ -182,26 +182,23 @@ class PrivateRabbit:
         _write(self._directory / "rabbitmq.conf", self._configuration())
 
     def _configuration(self) -> str:
-        lines = [
-            f"listeners.tcp.1 = {LOOPBACK}:{self._ports.amqp}",
-            f"default_user = {USER}",
-            f"default_pass = {self._password}",
-            "log.console = false",
-            "log.file = rabbitmq-node.log",
-            "log.file.rotation.size = 10485760",
-            "log.file.rotation.count = 3",
-            f"raft.wal_max_size_bytes = {_WAL_BYTES}",
+        settings = {
+            "listeners.tcp.1": f"{LOOPBACK}:{self._ports.amqp}",
+            "default_user": USER,
+            "default_pass": self._password,
+            "log.console": "false",
+            "log.file": "rabbitmq-node.log",
+            "log.file.rotation.size": "10485760",
+            "log.file.rotation.count": "3",
+            "raft.wal_max_size_bytes": str(_WAL_BYTES),
             # Else processes that have little to do keep what they have passed on.
-            "background_gc_enabled = true",
-        ]
-        if self._peers:
-            lines += ["cluster_formation.peer_discovery_backend = classic_config"]
-            lines += [f"cluster_formation.classic_config.nodes.{n} = {peer}" for n, peer in enumerate(self._peers, 1)]
+            "background_gc_enabled": "true",
+        }
         if MANAGEMENT in self._plugins:
-            lines += [f"management.tcp.ip = {LOOPBACK}", f"management.tcp.port = {self._ports.management}"]
+            settings |= {"management.tcp.ip": LOOPBACK, "management.tcp.port": str(self._ports.management)}
         if PROMETHEUS in self._plugins:
-            lines += [f"prometheus.tcp.ip = {LOOPBACK}", f"prometheus.tcp.port = {self._ports.prometheus}"]
-        return "\n".join(lines) + "\n"
+            settings |= {"prometheus.tcp.ip": LOOPBACK, "prometheus.tcp.port": str(self._ports.prometheus)}
+        return "".join(f"{name} = {value}\n" for name, value in (settings | self._settings).items())
 
     def _environment(self) -> dict[str, str]:
         here, nowhere = str(self._directory), str(self._directory / "none")

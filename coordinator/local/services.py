@@ -6,8 +6,8 @@ an engine answers; packages unpacked into a cache directory. A server that was g
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -64,6 +64,7 @@ class Wanted:
 
     A server whose URL is given is used, not started; `postgres=False` and `rabbitmq=False` do without it altogether.
     `directory` keeps data, password and ports; None is a temporary one. `durable=False` gives up fsync: tests only.
+    `broker_settings` are further ones of a broker that is ours, in the words of rabbitmq.conf.
     """
 
     database_url: str | None = None
@@ -72,6 +73,7 @@ class Wanted:
     rabbitmq: bool = True
     directory: Path | None = None
     plugins: Sequence[str] = ALL_PLUGINS
+    broker_settings: Mapping[str, str] = field(default_factory=dict)
     durable: bool = True
     postgres_port: int | None = None
     amqp_port: int | None = None
@@ -221,6 +223,7 @@ class Services:
             ports=ports,
             password=directory.password,
             plugins=self._wanted.plugins,
+            settings=self._wanted.broker_settings,
         )
 
     def _container_will_do(self) -> bool:

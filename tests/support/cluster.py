@@ -10,6 +10,9 @@ from coordinator.local.ports import free_port
 from coordinator.local.rabbitmq import PrivateRabbit, RabbitPorts
 
 NODES = ("one@localhost", "two@localhost", "three@localhost")
+FORMATION = {"cluster_formation.peer_discovery_backend": "classic_config"} | {
+    f"cluster_formation.classic_config.nodes.{number}": node for number, node in enumerate(NODES, 1)
+}
 
 
 @contextmanager
@@ -25,7 +28,9 @@ def cluster(directory: Path) -> Iterator[dict[str, PrivateRabbit]]:
         (home / ".erlang.cookie").write_text(cookie)
         (home / ".erlang.cookie").chmod(0o600)
         ports = RabbitPorts(free_port(), free_port(), free_port(), epmd, free_port())
-        nodes[node] = PrivateRabbit(found, home, ports=ports, password=password, plugins=(), node=node, peers=NODES)
+        nodes[node] = PrivateRabbit(
+            found, home, ports=ports, password=password, plugins=(), node=node, settings=FORMATION
+        )
     try:
         for server in nodes.values():
             server.spawn()

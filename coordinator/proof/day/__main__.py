@@ -40,6 +40,13 @@ SETTINGS: Final = {
     "FARMHAND_SAMPLE_S": "1",
     "FARMHAND_LOG_LEVEL": "warning",
 }
+#: The broker, too, keeps its figures for a minute, not for hours, and turns its log of writes round within an hour.
+BROKER: Final = {
+    "management.sample_retention_policies.global.minute": "5",
+    "management.sample_retention_policies.basic.minute": "5",
+    "management.sample_retention_policies.detailed.10": "5",
+    "raft.wal_max_size_bytes": str(4 * 2**20),
+}
 #: The day is some seventy times as fast as one: so often Postgres looks for what to vacuum (its default: 60 s).
 NAPTIME_S: Final = 1
 _SOUND: Final = (
@@ -52,7 +59,13 @@ _SOUND: Final = (
 async def a_day(day: Day, every_s: float) -> tuple[list[sizes.Line], list[str]]:
     """All things at half time and at the end, and what is wrong besides."""
     looks: list[tuple[float, sizes.Look]] = []
-    plan = Plan(agents=1, slots=100, settings=SETTINGS, agent_settings={"FARMHAND_AGENT_LOG_LEVEL": "warning"})
+    plan = Plan(
+        agents=1,
+        slots=100,
+        settings=SETTINGS,
+        agent_settings={"FARMHAND_AGENT_LOG_LEVEL": "warning"},
+        broker_settings=BROKER,
+    )
     async with contextlib.AsyncExitStack() as stack:
         farm = await stack.enter_async_context(LocalFarm(plan, say=lambda line: print(line, file=sys.stderr)))
         url = farm.services.database_url
@@ -92,8 +105,10 @@ Nothing may grow for ever. `make day` pushes a day of a farm of {day.workers} wo
 take it: one real agent has 60 % of the tasks, the others are workers by script that say what agents say. Jobs of some
 400 tasks, with logs, outputs and machine statistics; one attempt in a hundred is interrupted. Everything is kept for a
 day, the shortest that can be set, and at the end of each of the {day.hours} hours the farm's clock is put forward by a
-day; so what is old is removed by the coordinator's own duties, and all is at its size long before half time. Postgres
-looks each second for what to vacuum, because the day is so much faster than one; all else is default.
+day; so what is old is removed by the coordinator's own duties, and all is at its size long before half time. Because
+the day is so much faster than one, Postgres looks each second for what to vacuum, and RabbitMQ keeps what its
+management shows for a minute, not for hours, and begins its log of writes anew at 4 MB (quorum queues hold in memory
+what is in it); all else is default.
 
 Compared is the mean of the four hours before half time with that of the last four. Nothing may have grown by
 more than {sizes.ALLOWED:.0%} and by more than what is too little to count: 16 pages of a table or index, 1 MB of memory

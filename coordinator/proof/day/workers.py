@@ -28,6 +28,8 @@ SLOTS: Final = 4
 #: As many messages are on their way out at once.
 _TOGETHER: Final = 20
 ZONES: Final = 4
+#: One in so many of its heartbeats tells of a worker's machine. By time, a slow hour had more samples than a quick one.
+MEASURED: Final = 20
 _INTERRUPTED: Final = 100
 #: Attempts of which a worker knows that it had them.
 _REMEMBERED: Final = 100
@@ -60,6 +62,7 @@ class Worker:
         self._zone = zone
         self._instance = str(uuid4())
         self._held: dict[tuple[int, int], dict[str, Any]] = {}
+        self._beats = 0
         self._ended: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED)
 
     def envelope(self, *events: dict[str, Any]) -> bytes:
@@ -82,7 +85,9 @@ class Worker:
     def heartbeat(self) -> bytes:
         """It is alive, and holds this."""
         holds = ",".join(map(_to_json, self._held.values()))
-        return self._around(f'{{"type":"worker.heartbeat","holds":[{holds}],"stats":{_STATS_JSON}}}')
+        self._beats += 1
+        stats = f',"stats":{_STATS_JSON}' if self._beats % MEASURED == 0 else ""
+        return self._around(f'{{"type":"worker.heartbeat","holds":[{holds}]{stats}}}')
 
     def take(self, task: int, attempt: int) -> Iterator[dict[str, Any]]:
         """An attempt is given to it: it has started. What is said again, because it is slow, is known."""
