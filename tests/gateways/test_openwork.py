@@ -200,6 +200,8 @@ async def test_a_malformed_body_is_told_before_the_token_is_looked_at(sender: Se
             sender.path, content=b'{"isActiveRecently": true}', headers={"Content-Type": kind}
         )
         assert answer.status_code == status, kind
+    huge = await sender.http.post(sender.path, json={"isActiveRecently": True, "more": "x" * 300_000})
+    assert (huge.status_code, huge.json()["error"]) == (413, "payload_too_large")
     assert (await sender.row())["told_at"] is None
 
 

@@ -232,3 +232,18 @@ async def test_a_worker_says_how_it_is_and_hears_its_task(shared_gates: Gates, s
         assert (await row(shared_gates, worker))["duty"] == "awake"
     for path in ("/workers/1", "/workers/status/1"):
         assert (await shared_http.patch(path, json={"status": 1})).status_code == 404
+
+
+CALLS = [("POST", "/tasks"), ("PATCH", "/tasks/12"), ("DELETE", "/tasks/12"), ("GET", "/workers"), ("POST", "/workers"),
+         ("GET", "/workers/12"), ("PATCH", "/workers/12"), ("PATCH", "/workers/status/12")]  # fmt: skip
+
+
+async def test_pages_of_other_sites_and_public_names_are_refused(shared_http: httpx.AsyncClient) -> None:
+    """Flamenco 1 manager: it asks nobody who he is. Cured: what a browser is made to send from elsewhere is refused."""
+    for method, path in CALLS:
+        refused = {421: {"Host": "farm.example.com"}}
+        if method != "GET":
+            refused[403] = {"Origin": "https://attacker.example"}
+        for status, headers in refused.items():
+            answer = await shared_http.request(method, path, headers=headers)
+            assert (answer.status_code, answer.json()["status"]) == (status, status), (method, path)

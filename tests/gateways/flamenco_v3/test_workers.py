@@ -59,8 +59,9 @@ async def test_a_registration_without_a_required_field_is_refused(studio: Studio
 
 async def test_what_is_no_json_is_no_registration(studio: Studio) -> None:
     """Flamenco 3 API: registerWorker, Error with code and message."""
-    answer = await studio.http.post("/api/v3/worker/register-worker", content=b"{", headers=JSON)
-    assert (answer.status_code, sorted(answer.json())) == (400, ["code", "message"])
+    for content, status in ((b"{", 400), (b"", 400), (b"x" * 300_000, 413)):
+        answer = await studio.http.post("/api/v3/worker/register-worker", content=content, headers=JSON)
+        assert (answer.status_code, sorted(answer.json())) == (status, ["code", "message"])
 
 
 async def test_two_workers_of_one_name_are_two(studio: Studio) -> None:
