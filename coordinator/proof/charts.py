@@ -9,6 +9,7 @@ answer's time is over 200 ms.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import platform
@@ -204,49 +205,75 @@ async def _raw(connection: asyncpg.Connection, sql: str, dates: Sequence[int], *
     return rows
 
 
-async def _backends(connection: asyncpg.Connection) -> list[psutil.Process]:
-    """Those of Postgres that work for others."""
-    rows = await connection.fetch(
-        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-    )
-    return [psutil.Process(row["pid"]) for row in rows]
-
-
 def _step(dates: Sequence[int]) -> int:
     return min(two - one for one, two in pairwise(dates)) // 1000
 
 
+class Clocks:
+    """Milliseconds of CPU of a coordinator, and of those in Postgres that work for others."""
+
+    def __init__(self, coordinator: psutil.Process, connection: asyncpg.Connection) -> None:
+        self._coordinator, self._connection = coordinator, connection
+        self.ours = self.theirs = 0.0
+
+    async def start(self) -> None:
+        """Count from now on."""
+        sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        self._pids = [row["pid"] for row in await self._connection.fetch(sql)]
+        self._before = self._read()
+
+    def stop(self) -> None:
+        """What it was; of those that have ended since, nothing is known."""
+        ours, theirs = self._read()
+        self.ours += ours - self._before[0]
+        self.theirs += sum(cost - self._before[1].get(pid, cost) for pid, cost in theirs.items())
+
+    def _read(self) -> tuple[float, dict[int, float]]:
+        theirs = {}
+        for pid in self._pids:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                theirs[pid] = cpu_s(psutil.Process(pid)) * 1000
+        return cpu_s(self._coordinator) * 1000, theirs
+
+
+async def ask_all(
+    client: Client, connection: asyncpg.Connection, coordinator: psutil.Process, asked: Mapping[str, Asked], rounds: int
+) -> bool:
+    """Ask each question so many times, compare and print; whether all answers are right and quick."""
+    samples, enough = await connection.fetchval("SELECT count(*) FROM samples"), True
+    print(f"{AGENTS} agents, {samples:,} samples, {os.cpu_count()} cores at a load of {os.getloadavg()[0]:.1f}, "
+          f"Python {platform.python_version()}", flush=True)  # fmt: skip
+    for name, one in asked.items():
+        took, clocks, answer = [], Clocks(coordinator, connection), b""
+        for _ in range(rounds):
+            await clocks.start()
+            began = time.perf_counter()
+            answer = await client.ask(one.operation, **one.said)
+            took.append((time.perf_counter() - began) * 1000)
+            clocks.stop()
+        step, wrong = await differences(connection, one, answer)
+        median = statistics.median(took)
+        shown = f"answered by {step:4} s" if step else ""
+        cpu = f"{clocks.ours / rounds:4.0f} ms of the coordinator, {clocks.theirs / rounds:4.0f} of Postgres"
+        print(f"{name:46} {median:5.0f} ms; CPU: {cpu}; {len(answer) / 1024:5.0f} KiB {shown}", flush=True)
+        if wrong:
+            print(f"  not what the samples say in {len(wrong)} places: {wrong[:3]}", flush=True)
+        enough = enough and not wrong and median <= NEEDED
+    return enough
+
+
 async def measure(farm: LocalFarm, rounds: int, hours: int) -> bool:
-    """Fill, ask, compare and print; whether all answers are right and quick."""
+    """Fill, ask and compare; whether all answers are right and quick."""
     async with farm.client() as owner:
         keys = (await owner.create_credential("clearml", "bench")).shown
     (coordinator,) = (psutil.Process(part.pid) for part in farm.coordinators.values())
     connection = await asyncpg.connect(farm.services.database_url)
-    enough = True
     async with httpx.AsyncClient(base_url=farm.url, timeout=120, trust_env=False) as http:
         client = Client(http)
         await client.login((keys["access_key"], keys["secret_key"]))
         await fill(client, connection, hours)
-        samples = await connection.fetchval("SELECT count(*) FROM samples")
-        print(f"{AGENTS} agents, {samples:,} samples, {os.cpu_count()} cores at a load of {os.getloadavg()[0]:.1f}, "
-              f"Python {platform.python_version()}", flush=True)  # fmt: skip
-        for name, asked in questions(int(time.time()) - 300, hours).items():
-            backends = await _backends(connection)
-            took, before, answer = [], (cpu_s(coordinator), sum(map(cpu_s, backends))), b""
-            for _ in range(rounds):
-                began = time.perf_counter()
-                answer = await client.ask(asked.operation, **asked.said)
-                took.append((time.perf_counter() - began) * 1000)
-            after = cpu_s(coordinator), sum(map(cpu_s, backends))
-            ours, theirs = ((one - other) / rounds * 1000 for one, other in zip(after, before, strict=True))
-            step, wrong = await differences(connection, asked, answer)
-            median = statistics.median(took)
-            shown = f"answered by {step:4} s" if step else ""
-            print(f"{name:46} {median:5.0f} ms; CPU: {ours:4.0f} ms of the coordinator, {theirs:4.0f} of Postgres; "
-                  f"{len(answer) / 1024:5.0f} KiB {shown}", flush=True)  # fmt: skip
-            if wrong:
-                print(f"  not what the samples say in {len(wrong)} places: {wrong[:3]}", flush=True)
-            enough = enough and not wrong and median <= NEEDED
+        asked = questions(int(time.time()) - 300, hours)
+        enough = await ask_all(client, connection, coordinator, asked, rounds)
     await connection.close()
     return enough
 
