@@ -1,5 +1,6 @@
 """A day of a farm of several protocols, in time moved by hand: what is known of each at each hour, computed by hand."""
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -102,7 +103,7 @@ class Web:
 
 def a_gate(world: World, pool: Any) -> Gate:
     """What the routes work with; operators' programs do not call here."""
-    farm: Any = SimpleNamespace(version="1", door=None, views=None, blobs=None)
+    farm: Any = SimpleNamespace(version="1", door=None, views=None, blobs=None, large_bodies=asyncio.Semaphore(2))
     settings = {"flamenco_v1_network": "127.0.0.0/8", "flamenco_v1_kinds": "exec", "flamenco_v1_poll_s": 600.0}
     holdings, journal, watched = PostgresHoldings(pool), PostgresEar(pool), PostgresWatched(pool)
     return Gate(world.desk.ask, Tokens(pool), PostgresErrands(pool), holdings, farm, journal, watched, settings)

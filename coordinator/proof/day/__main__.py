@@ -80,8 +80,13 @@ async def a_day(day: Day, every_s: float) -> tuple[list[sizes.Line], list[str]]:
         async with asyncio.timeout(60):
             while not fleet.welcomed:
                 await asyncio.sleep(0.1)
-        hours = Hours(day, farm, fleet, connection)
-        watch = asyncio.create_task(weigh(sizes.Scales(farm, weighing, http), hours, fleet, looks, every_s))
+        scales = sizes.Scales(farm, weighing, http)
+
+        async def at_rest(hour: int) -> None:
+            looks.append((hour, await scales.look_at_rest()))
+
+        hours = Hours(day, farm, fleet, connection, at_rest)
+        watch = asyncio.create_task(weigh(scales, hours, fleet, looks, every_s))
         pushing = asyncio.create_task(hours.run())
         await asyncio.wait({watch, pushing}, return_when=asyncio.FIRST_COMPLETED)
         for task in (watch, pushing):
@@ -112,8 +117,10 @@ what is in it); all else is default.
 
 Compared is the mean of the four hours before half time with that of the last four. Nothing may have grown by
 more than {sizes.ALLOWED:.0%} and by more than what is too little to count: 16 pages of a table or index, 1 MB of memory
-or of a journal (an agent's data directory), 500 messages. Memory is what the processes have for themselves; partitions
-are counted with their table. The servers' own logs of writes (WAL) are shown, not judged: their size is a setting.
+or of a journal (an agent's data directory), 500 messages. Memory is what the processes have for themselves at the end
+of an hour, when its work is done and RabbitMQ has been told to collect its garbage; amid the work it is shown, not
+judged, for it goes up and down with the pace. Partitions are counted with their table. The servers' own logs of writes
+(WAL) are shown, not judged: their size is a setting.
 
 {today}, {machine}, {minutes:.0f} minutes: {len(found)} things, {len(grown)} grown.
 

@@ -17,7 +17,7 @@ import aio_pika
 import asyncpg
 
 from coordinator.local.farm import LocalFarm
-from coordinator.proof.day.sizes import Look, Scales, sums
+from coordinator.proof.day.sizes import AT_WORK, Look, Scales, sums
 from coordinator.proof.day.workers import KIND, Fleet
 from coordinator.storage.store import LOCK
 from schemas import topology
@@ -77,8 +77,17 @@ class Done:
 class Hours:
     """Pushes *day* through *farm*."""
 
-    def __init__(self, day: Day, farm: LocalFarm, fleet: Fleet, connection: asyncpg.Connection) -> None:
+    def __init__(
+        self,
+        day: Day,
+        farm: LocalFarm,
+        fleet: Fleet,
+        connection: asyncpg.Connection,
+        at_rest: Callable[[int], Awaitable[None]],
+    ) -> None:
+        """*at_rest* is called at the end of each hour, with its number."""
         self.done = Done()
+        self._at_rest = at_rest
         self._day = day
         self._farm = farm
         self._fleet = fleet
@@ -100,6 +109,7 @@ class Hours:
                         portion = self._portion(tasks // portions, beats // portions, hour + number / portions)
                         group.create_task(portion).add_done_callback(lambda _: gate.release())
                 await self._until(self._drained, "messages wait")
+                await self._at_rest(hour + 1)
                 async with self._connection.transaction():
                     await self._connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
                     await self._connection.execute(_NEXT_DAY.format(days=hour + 1))
@@ -180,8 +190,8 @@ async def weigh(scales: Scales, hours: Hours, fleet: Fleet, looks: list[tuple[fl
         look = await scales.look()
         looks.append((hours.done.hour, look))
         of = sums(look)
-        memory = ", ".join(f"{name.removeprefix('memory ')} {size / 2**20:.0f}" for name, size in of.items()
-                           if name.startswith("memory "))  # fmt: skip
+        memory = ", ".join(f"{name.removeprefix(f'{AT_WORK} ')} {size / 2**20:.0f}" for name, size in of.items()
+                           if name.startswith(f"{AT_WORK} "))  # fmt: skip
         print(
             f"{time.monotonic() - began:5.0f} s  hour {hours.done.hour:4.1f}  {hours.done.tasks:7,} tasks  "
             f"{fleet.beats:9,} heartbeats  tables {of['table'] / 2**20:.0f}, indexes {of['index'] / 2**20:.0f}; "

@@ -1,9 +1,11 @@
 """How large everything is: each table and index, each queue, journals, the memory of each process.
 
 A look is a mapping from a thing to its size. What counts for a time of the day is the mean of the looks in the four
-hours before it: what is removed in rounds goes up and down with them.
+hours before it: what is removed in rounds goes up and down with them. Memory is looked at when an hour's work is done:
+amid it, it says how fast the work goes, too.
 """
 
+import asyncio
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,8 +27,10 @@ ALLOWED: Final = 0.10
 SLACK: Final = {"table": 16 * 8192, "index": 16 * 8192, "queue": 500, "journal": 2**20, "memory": 2**20}
 #: Hours before a time that count for it.
 WINDOW_H: Final = 4
-#: Shown, not judged: they are written round and round, up to a size that the servers' own settings say.
-SHOWN: Final = "log of writes"
+#: Shown, not judged: logs that are written round and round, up to a size that the servers' own settings say; and
+#: memory amid the work, with garbage in it.
+LOG: Final = "log of writes"
+AT_WORK: Final = "memory at work"
 
 Thing = tuple[str, str]
 Look = Mapping[Thing, float]
@@ -60,7 +64,7 @@ class Line:
     def grown(self) -> bool:
         """Whether that is more than it may."""
         kind = self.thing[0]
-        return kind != SHOWN and self.change > ALLOWED and self.end - self.half > SLACK[kind]
+        return kind not in {LOG, AT_WORK} and self.change > ALLOWED and self.end - self.half > SLACK[kind]
 
 
 class Scales:
@@ -72,7 +76,7 @@ class Scales:
         self._http = http
 
     async def look(self) -> Look:
-        """All sizes now."""
+        """All sizes now, amid the work."""
         found: dict[Thing, float] = defaultdict(float)
         for row in await self._connection.fetch(_RELATIONS):
             found[row["kind"], row["name"]] = row["size"]
@@ -82,12 +86,21 @@ class Scales:
                 found["queue", name] += queue.get("messages", 0)
         for name in self._farm.agents:
             found["journal", name] = _bytes(self._farm.path / "agents" / name)
-        for name, pids in self._processes().items():
-            found["memory", name] = sum(map(_memory, pids))
-        found[SHOWN, "Postgres"] = await self._connection.fetchval(_WAL)
+        found |= self._memory(AT_WORK)
+        found[LOG, "Postgres"] = await self._connection.fetchval(_WAL)
         if isinstance(self._farm.services.rabbitmq, PrivateRabbit):
-            found[SHOWN, "RabbitMQ"] = _bytes(self._farm.services.rabbitmq.data)
+            found[LOG, "RabbitMQ"] = _bytes(self._farm.services.rabbitmq.data)
         return found
+
+    async def look_at_rest(self) -> Look:
+        """The memory of each process. Nothing is to be done; RabbitMQ collects its garbage first."""
+        server = self._farm.services.rabbitmq
+        if isinstance(server, PrivateRabbit):
+            await asyncio.to_thread(server.ctl, "force_gc")
+        return self._memory("memory")
+
+    def _memory(self, kind: str) -> dict[Thing, float]:
+        return {(kind, name): sum(map(_memory, pids)) for name, pids in self._processes().items()}
 
     def _processes(self) -> dict[str, list[int]]:
         """Of Postgres and RabbitMQ all processes together."""
@@ -105,9 +118,14 @@ def lines(looks: Sequence[tuple[float, Look]], hours: int) -> list[Line]:
 
 
 def _at(looks: Sequence[tuple[float, Look]], hour: float) -> dict[Thing, float]:
-    some = [look for when, look in looks if hour - WINDOW_H <= when < hour]
+    """Of each thing the mean of the looks that were at things of its kind."""
+    some = [look for when, look in looks if hour - WINDOW_H < when <= hour]
+    of_kind: dict[str, list[Look]] = defaultdict(list)
+    for look in some:
+        for kind in {kind for kind, _ in look}:
+            of_kind[kind].append(look)
     things = {thing for look in some for thing in look}
-    return {thing: statistics.fmean(look.get(thing, 0.0) for look in some) for thing in things}
+    return {thing: statistics.fmean(look.get(thing, 0.0) for look in of_kind[thing[0]]) for thing in things}
 
 
 def table(found: Iterable[Line]) -> str:
