@@ -75,7 +75,11 @@ async def a_day(day: Day, every_s: float) -> tuple[list[sizes.Line], list[str]]:
         await connection.execute(f"ALTER SYSTEM SET autovacuum_naptime = '{NAPTIME_S}s'")
         await connection.execute("SELECT pg_reload_conf()")
         management = farm.services.management_url or ""
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=management, timeout=30, trust_env=False))
+        # A connection each: the broker ends one that was idle for five seconds, perhaps just when it is used again.
+        each = httpx.Limits(max_keepalive_connections=0)
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=management, timeout=30, trust_env=False, limits=each)
+        )
         fleet = await stack.enter_async_context(Fleet(farm.services.amqp_url, day.workers - 1))
         async with asyncio.timeout(60):
             while not fleet.welcomed:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 
 from coordinator.gateways.celery import translate
@@ -35,7 +34,7 @@ class Lines:
     """The connections of one virtual host, as its broker's management sees them."""
 
     def __init__(self, management_url: str, vhost: str) -> None:
-        self._management = httpx.AsyncClient(base_url=f"{management_url}/api", timeout=60)
+        self._management = support.management_of(management_url)
         self._vhost = vhost
 
     async def of(self, product: str) -> set[str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import aio_pika
-import httpx
 import pytest
 from aio_pika.exceptions import ChannelPreconditionFailed
 
@@ -22,7 +21,7 @@ from schemas.job import JobSpec
 from schemas.task import Outcome, TaskLog, Verdict
 from schemas.worker import WorkerHeartbeat
 from tests.support.farm import Farm, a_task, running
-from tests.support.services import name_of
+from tests.support.services import management_of, name_of
 from tests.support.wire import WireWorker, an_envelope
 
 PASSWORD = "secret"
@@ -53,7 +52,7 @@ async def users(rabbitmq: Services, amqp_url: str) -> AsyncIterator[Callable[[st
     """Broker users for two workers and a submitter, gone afterwards: name -> AMQP URL."""
     if rabbitmq.management_url is None:
         pytest.fail("these tests need the broker's management API: let the tests start their own broker")
-    async with httpx.AsyncClient(base_url=f"{rabbitmq.management_url}/api", timeout=30) as management:
+    async with management_of(rabbitmq.management_url) as management:
         for user, allowed in USERS.items():
             (await management.put(f"/users/{user}", json={"password": PASSWORD, "tags": ""})).raise_for_status()
             made = await management.put(f"/permissions/{name_of(amqp_url)}/{user}", json=allowed)

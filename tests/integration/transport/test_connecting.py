@@ -16,7 +16,8 @@ from coordinator.proof.proxy import Proxy
 from coordinator.transport import Broker, BrokerRefusedError, TopologyError
 from coordinator.transport.connection import CLOSE_S, Link
 from schemas.topology import EVENTS, EVENTS_EXCHANGE, EVENTS_QUEUE, HEARTBEATS, HEARTBEATS_QUEUE
-from tests.integration.transport.road import SOON_S, Inbox, OtherSide, running
+from tests.integration.transport.road import Inbox, OtherSide, running
+from tests.support.services import management_of
 
 
 def changed(url: str, *, user: str | None = None, password: str | None = None, vhost: str | None = None) -> str:
@@ -31,7 +32,7 @@ async def management(rabbitmq: Services) -> AsyncIterator[httpx.AsyncClient]:
     """The management API of the shared broker."""
     if rabbitmq.management_url is None:
         pytest.fail("these tests need the broker's management API: let the tests start their own broker")
-    async with httpx.AsyncClient(base_url=f"{rabbitmq.management_url}/api", timeout=SOON_S) as client:
+    async with management_of(rabbitmq.management_url) as client:
         yield client
 
 

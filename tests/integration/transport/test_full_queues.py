@@ -4,7 +4,6 @@ not at once, and arrives in the end.
 
 import asyncio
 import os
-import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,7 +24,7 @@ from schemas.worker import Capacity
 from tests.integration.transport.road import SOON_S
 from tests.support import agents
 from tests.support.farm import Farm, running
-from tests.support.services import name_of
+from tests.support.services import management_of, name_of
 from tests.support.wire import WireWorker
 from worker_agent.config import load
 from worker_agent.shipping import RETRY_S
@@ -40,8 +39,7 @@ Policy = Callable[[str, int | None], Awaitable[None]]
 async def policy(rabbitmq: Services, amqp_url: str) -> AsyncIterator[Policy]:
     """At most so many messages in a queue; those that come then are refused."""
     place = rabbitmq.management_url or os.environ["FARMHAND_TEST_MANAGEMENT_URL"]
-    no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    async with httpx.AsyncClient(base_url=f"{place}/api", timeout=60, verify=no_tls) as management:
+    async with management_of(place) as management:
 
         async def put(queue: str, most: int | None) -> None:
             path = f"/policies/{quote(name_of(amqp_url), safe='')}/full"
