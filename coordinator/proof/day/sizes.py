@@ -35,11 +35,12 @@ AT_WORK: Final = "memory at work"
 Thing = tuple[str, str]
 Look = Mapping[Thing, float]
 
-# A partitioned table counts as one thing, and so does each of its indexes.
+# A partitioned table counts as one thing, and so does each of its indexes. What is dropped meanwhile has no size.
 _RELATIONS: Final = """
 SELECT CASE WHEN c.relkind = 'r' THEN 'table' ELSE 'index' END AS kind,
        coalesce(pg_partition_root(c.oid)::regclass, c.oid::regclass)::text AS name,
-       sum(CASE WHEN c.relkind = 'r' THEN pg_table_size(c.oid) ELSE pg_relation_size(c.oid) END)::float8 AS size
+       coalesce(sum(CASE WHEN c.relkind = 'r' THEN pg_table_size(c.oid) ELSE pg_relation_size(c.oid) END), 0)::float8
+           AS size
   FROM pg_class c
  WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'i')
  GROUP BY 1, 2
