@@ -29,14 +29,13 @@ from coordinator.gateways.clearml import translate
 from coordinator.local.farm import LocalFarm
 from coordinator.local.plan import Plan
 from coordinator.proof.judged import cpu_s, judged
+from coordinator.storage.rolling import LOCK
 
 AGENTS: Final = 100
 EVERY_S: Final = 30
 #: Milliseconds that an answer may take.
 NEEDED: Final = 200.0
 HOUR_S: Final = 3600
-#: The lock of those who roll up: see `storage.rolling`.
-_ROLLING: Final = 0x6661726D73
 _LONG_S: Final = 1800
 _WAYS: Final = ("avg", "min", "max")
 _MACHINE: Final = {
@@ -116,7 +115,7 @@ async def fill(client: Client, connection: asyncpg.Connection, hours: int) -> No
     names = [translate.name_of(agent(number)) for number in range(AGENTS)]
     async with connection.transaction():
         # What the farm has passed by already is done again.
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ROLLING)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
         await connection.execute(_DAY, names, until, hours, EVERY_S, timeout=_LONG_S)
         await connection.execute("UPDATE rollup_levels SET done_until = 'epoch'")
     await connection.execute("ANALYZE samples", timeout=_LONG_S)

@@ -23,7 +23,8 @@ from coordinator.storage.pool import transaction, translate
 from coordinator.storage.queries import load
 
 _SQL: Final = load("statistics")
-_LOCK: Final = 0x6661726D73  # "farms"
+#: Who rolls up holds it ("farms").
+LOCK: Final = 0x6661726D73
 #: Seconds that a statement may take.
 _LONGEST_S: Final = 60
 #: Workers whose samples are held at once.
@@ -62,7 +63,7 @@ class Roller:
         kept = self._kept
         try:
             async with transaction(self._pool) as connection:
-                if await connection.fetchval(_SQL["alone"], _LOCK):
+                if await connection.fetchval(_SQL["alone"], LOCK):
                     await connection.execute(_SQL["partitions"], kept.samples, kept.minutes)
                     await connection.execute(_SQL["prune"], kept.hours, kept.days, kept.samples, kept.minutes)
         except Exception as error:
@@ -72,7 +73,7 @@ class Roller:
         period, below = timedelta(seconds=LEVELS[level]), GROUND.get(level)
         try:
             async with transaction(self._pool) as connection:
-                if not await connection.fetchval(_SQL["alone"], _LOCK):
+                if not await connection.fetchval(_SQL["alone"], LOCK):
                     return False
                 await connection.execute(_SQL["patience"])
                 ground = await connection.fetchval(_SQL["ground"], below)

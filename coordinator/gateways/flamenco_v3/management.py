@@ -115,7 +115,7 @@ class Management:
         """What the worker runs (TaskSummary: their generated clients want all of it)."""
         views = self._gate.farm.views
         (first,) = (await views.tasks(held.job, limit=1)).items
-        (task,) = (await views.tasks(held.job, after=held.task - 1, limit=1)).items
+        task = await views.task(held.task)
         return {
             "id": translate.task_uuid(held.task, held.attempt),
             "job_id": translate.job_uuid(held.job),
