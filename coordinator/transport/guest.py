@@ -20,13 +20,16 @@ from coordinator.operations.ports import Delivery, Post, Sink, Source
 from coordinator.operations.requests import UnavailableError
 from coordinator.transport import lenient
 from coordinator.transport.channels import ANSWER_S, close_channel, open_channel
-from coordinator.transport.connection import HEARTBEAT_S, Link, LostError, losses, quiet_client
+from coordinator.transport.connection import Link, LostError, losses, quiet_client
 from coordinator.transport.consumer import Consumer
 from coordinator.transport.declare import TopologyError, explain
 from schemas.topology import Queue
 
 #: Seconds until the consumer of a silent queue is built again.
 IDLE_S: Final = 120.0
+#: Seconds between two of AMQP's heartbeats. A dead line is noticed after some 13 (the library waits for three times one
+#: more), well before those are given up whom we cannot hear over it.
+HEARTBEAT_S: Final = 3
 
 
 class GuestBroker:

@@ -28,7 +28,9 @@ class Gates:
     async def worker(self, name: str) -> dict[str, object]:
         """A worker's row with its liveness."""
         (row,) = await self.farm.rows(
-            "SELECT w.*, l.* FROM workers w JOIN worker_liveness l ON l.worker_id = w.id WHERE w.id = $1", name
+            "SELECT w.*, l.*, m.stats FROM workers w JOIN worker_liveness l ON l.worker_id = w.id"
+            " LEFT JOIN worker_stats m ON m.worker_id = w.id WHERE w.id = $1",
+            name,
         )
         return dict(row)
 

@@ -47,7 +47,7 @@ class Charts:
     async def get_activity_report(self, _: Caller, said: wire.ActivityReport) -> dict[str, Any]:
         """How many workers there were in each complete interval, and how many of them had a task."""
         roster = await self._gate.holdings.roster(PROTOCOL)
-        span = span_of(asked_of(said, roster), self._gate.settings, complete=True)
+        span = span_of(asked_of(said, roster, roster), self._gate.settings, complete=True)
         found = await self._figures().activity(span, {one.worker for one in roster})
         dates = [_milliseconds(at) for at in found.at]
         return {
@@ -58,9 +58,10 @@ class Charts:
     async def get_stats(self, _: Caller, said: wire.Stats) -> bytes:
         """The figures of each interval in which there are any, worker by worker, metric by metric."""
         wanted = frozenset(said.worker_ids)
-        roster = [one for one in await self._gate.holdings.roster(PROTOCOL) if not wanted or one.foreign_id in wanted]
+        everybody = await self._gate.holdings.roster(PROTOCOL)
+        roster = [one for one in everybody if not wanted or one.foreign_id in wanted]
         items = _asked(said.items)
-        asked = asked_of(said, roster, len(items), sum(map(len, items.values())))
+        asked = asked_of(said, roster, everybody, len(items), sum(map(len, items.values())))
         span = span_of(asked, self._gate.settings, complete=False)
         ids = {one.worker: one.foreign_id for one in roster}
         split = Split.VARIANT if said.split_by_variant else Split.WORKER

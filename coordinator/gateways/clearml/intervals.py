@@ -2,10 +2,10 @@
 
 What is asked for is had where it costs little: from what is rolled up, or from samples if these are few. Else the
 interval is rounded up, and the answer's dates show it: to whole stretches of 5 or 15 minutes, hours or days, the first
-of them that are still kept and make an answer of a size that a client can read. Pure.
+of them that are still kept, are soon read, and make an answer of a size that a client can read. Pure.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +15,11 @@ from coordinator.gateways.clearml.wire import ActivityReport
 from coordinator.gateways.kit import Registered
 
 #: Hours of samples that are gone through for one answer, each worker's and each metric's counted.
-MOST_HOURS: Final = 150
+MOST_HOURS: Final = 100
+#: What is rolled up and read for one answer: a metric in a stretch is a row, whose workers lie side by side. Those from
+#: the first to the last that is asked for are read; a row costs as much as ten of them.
+MOST_READ: Final = 40_000
+ROW: Final = 10
 #: Figures of an answer: of each worker and series as many as there are intervals.
 MOST_FIGURES: Final = 100_000
 MOST_INTERVALS: Final = 20_000
@@ -31,7 +35,8 @@ _KEPT: Final[Mapping[str | None, tuple[str, int]]] = {
 
 
 class Asked(NamedTuple):
-    """A question: from when to when, of which workers, and how many metrics of each, in how many series."""
+    """A question: from when to when, of which workers, and how many metrics of each, in how many series; `beside` is of
+    how many workers figures are read to have theirs."""
 
     since: datetime
     until: datetime
@@ -39,17 +44,26 @@ class Asked(NamedTuple):
     workers: Iterable[Registered]
     metrics: int = 1
     series: int = 1
+    beside: int = 0
 
 
-def asked_of(said: ActivityReport, workers: Iterable[Registered], metrics: int = 1, series: int = 1) -> Asked:
-    """The question that a call asks. Raises Fault 400/16."""
+def asked_of(
+    said: ActivityReport,
+    workers: Sequence[Registered],
+    everybody: Sequence[Registered],
+    metrics: int = 1,
+    series: int = 1,
+) -> Asked:
+    """The question that a call asks about *workers*, some of *everybody*. Raises Fault 400/16."""
     if said.from_date >= said.to_date:
         raise refused(WRONG_VALUE, "from_date must be before to_date", fields=["from_date", "to_date"])
     try:
         since, until = (datetime.fromtimestamp(at, UTC) for at in (said.from_date, said.to_date))
     except (ValueError, OverflowError, OSError):
         raise refused(WRONG_VALUE, "dates are seconds since 1970", fields=["from_date", "to_date"]) from None
-    return Asked(since, until, said.interval, workers, metrics, series)
+    names = [one.worker for one in workers]
+    beside = sum(min(names) <= one.worker <= max(names) for one in everybody) if names else 0
+    return Asked(since, until, said.interval, workers, metrics, series, beside)
 
 
 def span_of(asked: Asked, kept: Mapping[str, Any], *, complete: bool) -> Span:
@@ -68,12 +82,14 @@ def fitting_s(asked: Asked, kept: Mapping[str, Any]) -> int:
     age = max((one.now for one in there), default=asked.since) - asked.since
     length = asked.until - asked.since
     hours, figures = (length / _HOUR * len(there) * number for number in (asked.metrics, asked.series))
+    lines = length / _HOUR * asked.metrics * (ROW + asked.beside)
     interval_s = asked.interval_s
     for step_s in (1, *LEVELS.values()):
         interval_s = -(-asked.interval_s // step_s) * step_s
         level = next((name for name in reversed([*LEVELS]) if interval_s % LEVELS[name] == 0), None)
         setting, days = _KEPT[level]
         is_kept = age <= timedelta(days=kept.get(setting, days))
-        if is_kept and figures * 3600 / interval_s <= MOST_FIGURES and (level is not None or hours <= MOST_HOURS):
+        is_soon_read = hours <= MOST_HOURS if level is None else lines * 3600 / LEVELS[level] <= MOST_READ
+        if is_kept and is_soon_read and figures * 3600 / interval_s <= MOST_FIGURES:
             break
     return interval_s

@@ -4,14 +4,16 @@
 WITH clock AS MATERIALIZED (SELECT farm_now() AS now),
 beat AS (
     UPDATE worker_liveness l
-       SET last_seen_at = c.now, last_seq = b.seq, stats = coalesce(b.stats::jsonb, l.stats),
-           open_sessions = b.open_sessions,
+       SET last_seen_at = c.now, last_seq = b.seq, open_sessions = b.open_sessions,
            last_activity_at = greatest(l.last_activity_at, c.now - make_interval(secs => b.inactive_s)),
            sampled_at = CASE WHEN l.sampled_at <= c.now - $7::interval THEN c.now ELSE l.sampled_at END
       FROM clock c, unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::double precision[])
            AS b(worker_id, epoch, seq, stats, open_sessions, inactive_s)
      WHERE l.worker_id = b.worker_id AND l.epoch = b.epoch AND l.last_seq < b.seq
-    RETURNING l.worker_id, c.now, l.sampled_at = c.now AS sampled, CASE WHEN b.stats IS NOT NULL THEN l.stats END AS stats)
+    RETURNING l.worker_id, c.now, l.sampled_at = c.now AS sampled, b.stats::jsonb AS stats),
+told AS (
+    INSERT INTO worker_stats SELECT b.worker_id, b.stats FROM beat b WHERE b.stats IS NOT NULL ORDER BY 1
+    ON CONFLICT (worker_id) DO UPDATE SET stats = excluded.stats)
 INSERT INTO samples
 SELECT b.now, b.worker_id, (SELECT count(*) FROM attempts a WHERE a.worker_id = b.worker_id AND a.state <> 'ended'),
        figure(stats->>'cpu_percent'),

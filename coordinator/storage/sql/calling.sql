@@ -32,14 +32,17 @@ WITH heard AS (
     UPDATE worker_liveness l
        SET last_seen_at = $1, last_seq = u.seq, told_at = u.told_at,
            told_active_at = u.told_active_at, last_activity_at = u.active_at,
-           open_sessions = u.open_sessions, stats = coalesce(u.stats::jsonb, l.stats),
+           open_sessions = u.open_sessions,
            sampled_at = CASE WHEN u.kept = 2 OR (u.kept = 1 AND l.sampled_at <= $1::timestamptz - interval '10 seconds')
                              THEN $1 ELSE l.sampled_at END
       FROM unnest($2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[], $7::bigint[],
                   $8::text[], $9::integer[])
            AS u(worker_id, seq, told_at, told_active_at, active_at, open_sessions, stats, kept)
      WHERE l.worker_id = u.worker_id
-    RETURNING l.worker_id, u.kept > 0 AND l.sampled_at = $1 AS sampled, u.stats::jsonb AS stats)
+    RETURNING l.worker_id, u.kept > 0 AND l.sampled_at = $1 AS sampled, u.stats::jsonb AS stats),
+told AS (
+    INSERT INTO worker_stats SELECT h.worker_id, h.stats FROM heard h WHERE h.stats IS NOT NULL ORDER BY 1
+    ON CONFLICT (worker_id) DO UPDATE SET stats = excluded.stats)
 INSERT INTO samples
 SELECT $1, h.worker_id, (SELECT count(*) FROM attempts a WHERE a.worker_id = h.worker_id AND a.state <> 'ended'),
        figure(stats->>'cpu_percent'),

@@ -25,10 +25,11 @@ SELECT t.id, t.state, o.attempt, o.state AS attempt_state, o.worker_id, o.done, 
 -- All workers of a protocol, with the figures of their own that they have last told, and what each runs.
 SELECT w.id, w.foreign_id, w.connection, w.platform, w.queues, w.lost_after_s, w.online_at, l.last_seen_at,
        nullif(l.sampled_at, '-infinity') AS reported_at,
-       ARRAY(SELECT jsonb_object_keys(l.stats->'extra')) AS metrics,
+       ARRAY(SELECT jsonb_object_keys(m.stats->'extra')) AS metrics,
        h.*, farm_now() AS now
   FROM workers w
   JOIN worker_liveness l ON l.worker_id = w.id
+  LEFT JOIN worker_stats m ON m.worker_id = w.id
   LEFT JOIN LATERAL (
        SELECT a.task_id, a.attempt, t.job_id AS job, j.name AS job_name, coalesce(a.started_at, a.assigned_at) AS since,
               s.name, s.is_array, t.id - s.first_task AS index,

@@ -93,11 +93,17 @@ SELECT at, workers, variants, counts, lows, highs, totals, keys, ends
 
 -- name: figures
 -- $1, $2, $3: levels, each from when to when; $4: metrics; $5: split; $6: sketches too; $7, $8: the first and last worker
--- of interest, or all.
-SELECT f.metric, f.at, f.workers, f.variants, f.counts, f.lows, f.highs, f.totals, CASE WHEN $6 THEN f.keys END AS keys,
-       CASE WHEN $6 THEN f.ends END AS ends
+-- of interest, or all. Without sketches, which lie one after another, only the lines from the one to the other.
+SELECT f.metric, f.at, f.workers[p.low:p.high] AS workers, f.variants[p.low:p.high] AS variants,
+       f.counts[p.low:p.high] AS counts, f.lows[p.low:p.high] AS lows, f.highs[p.low:p.high] AS highs,
+       f.totals[p.low:p.high] AS totals, CASE WHEN $6 THEN f.keys END AS keys, CASE WHEN $6 THEN f.ends END AS ends
   FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS w(level, since, until)
   JOIN figures f ON f.level = w.level AND f.at >= w.since AND f.at < w.until
+ CROSS JOIN LATERAL (
+       SELECT coalesce(CASE WHEN NOT $6 THEN array_position(f.workers, $7) END, 1) AS low,
+              coalesce(CASE WHEN NOT $6 THEN array_position(f.workers, $8) - 1 + cardinality(array_positions(f.workers, $8))
+                       END, cardinality(f.workers)) AS high
+       OFFSET 0) AS p
  WHERE f.metric = ANY($4) AND f.split = $5 AND ($7::text IS NULL OR f.first <= $8 AND f.last >= $7)
  ORDER BY f.metric, f.at, f.first;
 
@@ -107,23 +113,26 @@ SET LOCAL plan_cache_mode = force_custom_plan;
 
 -- name: sums
 -- Of samples from $1 to $2, in intervals of $4: metrics $3, of workers $5 or all; $6: split; $7: they are of those that
--- some measure beside what all do. As columns, like figures, without sketches.
-SELECT metric, at, array_agg(worker ORDER BY worker, variant) AS workers,
-       CASE WHEN $6 = 'variant' THEN array_agg(variant ORDER BY worker, variant) END AS variants,
-       array_agg(n ORDER BY worker, variant) AS counts, array_agg(low ORDER BY worker, variant) AS lows,
-       array_agg(high ORDER BY worker, variant) AS highs, array_agg(total ORDER BY worker, variant) AS totals,
+-- some measure beside what all do. As columns, like figures, without sketches; sorted once, for all columns.
+SELECT metric, at, array_agg(worker) AS workers,
+       CASE WHEN $6 = 'variant' THEN array_agg(variant) END AS variants,
+       array_agg(n) AS counts, array_agg(low) AS lows, array_agg(high) AS highs, array_agg(total) AS totals,
        NULL AS keys, NULL AS ends
-  FROM (SELECT m.metric, date_bin($4, s.at, 'epoch') AS at,
+  FROM (SELECT m.metric COLLATE "C" AS metric, date_bin($4, s.at, 'epoch') AS at,
                (CASE WHEN $6 = 'farm' THEN '' ELSE s.worker_id END) COLLATE "C" AS worker,
                CASE WHEN $6 = 'variant' THEN v.variant END AS variant, count(*) AS n, min(v.value) AS low,
                max(v.value) AS high, sum(v.value::double precision) AS total
           FROM samples s
          CROSS JOIN unnest($3::text[]) AS m(metric)
-         CROSS JOIN LATERAL unnest(CASE WHEN $7
-                   THEN ARRAY(SELECT figure(e.text) FROM jsonb_array_elements_text(s.extra -> m.metric) AS e(text))
-                   ELSE sample_values(s, m.metric) END) WITH ORDINALITY AS v(value, variant)
+         CROSS JOIN LATERAL (
+               SELECT figure(e.text) AS value, e.variant
+                 FROM jsonb_array_elements_text(s.extra -> m.metric) WITH ORDINALITY AS e(text, variant) WHERE $7
+                UNION ALL
+               SELECT o.value, o.variant
+                 FROM unnest(sample_values(s, m.metric)) WITH ORDINALITY AS o(value, variant) WHERE NOT $7) AS v
          WHERE s.at >= $1 AND s.at < $2 AND v.value IS NOT NULL AND ($5::text[] IS NULL OR s.worker_id = ANY($5))
-         GROUP BY 1, 2, 3, 4) AS lines
+         GROUP BY 1, 2, 3, 4
+         ORDER BY 1, 2, 3, 4) AS lines
  GROUP BY metric, at ORDER BY metric, at;
 
 -- name: values

@@ -173,10 +173,11 @@ SELECT count(*) AS needs FROM dependencies WHERE task_id = $1
 SELECT w.id, w.protocol, w.foreign_id, w.connection, w.duty, w.epoch, w.instance::text AS instance, w.boot_id, w.software,
        w.platform::text AS platform, w.kinds, w.queues, w.tags, w.labels, w.zone, w.slots, w.cpus, w.memory_mb, w.gpus,
        w.can_restart, w.requested_state, w.requested_lazy, w.requested_reason, w.requested_by, w.requested_source,
-       w.requested_deadline_at, w.reason, w.online_at, w.changed_at, l.last_seen_at, l.stats::text AS stats, coalesce(l.open_sessions, 0) AS open_sessions,
+       w.requested_deadline_at, w.reason, w.online_at, w.changed_at, l.last_seen_at, m.stats::text AS stats, coalesce(l.open_sessions, 0) AS open_sessions,
        l.last_activity_at, h.holds, h.used_slots, h.used_cpus, h.used_memory_mb, h.used_gpus
 FROM workers w
 LEFT JOIN worker_liveness l ON l.worker_id = w.id
+LEFT JOIN worker_stats m ON m.worker_id = w.id
 CROSS JOIN LATERAL (
     SELECT count(*) AS holds, coalesce(sum(c.slots), 0)::integer AS used_slots, coalesce(sum(c.cpus), 0) AS used_cpus,
            coalesce(sum(c.memory_mb), 0)::bigint AS used_memory_mb, coalesce(sum(c.gpus), 0)::integer AS used_gpus
@@ -193,13 +194,14 @@ LIMIT $5
 SELECT w.id, w.protocol, w.foreign_id, w.connection, w.duty, w.epoch, w.instance::text AS instance, w.boot_id, w.software,
        w.platform::text AS platform, w.kinds, w.queues, w.tags, w.labels, w.zone, w.slots, w.cpus, w.memory_mb, w.gpus,
        w.can_restart, w.requested_state, w.requested_lazy, w.requested_reason, w.requested_by, w.requested_source,
-       w.requested_deadline_at, w.reason, w.online_at, w.changed_at, l.last_seen_at, l.stats::text AS stats, coalesce(l.open_sessions, 0) AS open_sessions,
+       w.requested_deadline_at, w.reason, w.online_at, w.changed_at, l.last_seen_at, m.stats::text AS stats, coalesce(l.open_sessions, 0) AS open_sessions,
        w.supervises, w.runners, w.secrets, w.enforces, l.last_activity_at, w.sleep_schedule::text AS sleep_schedule, w.sleep_next_at,
        coalesce(w.idle_action, d.action, 'off') AS idle_action,
        coalesce(w.idle_after_s, d.after_s, 1800) AS idle_after_s,
        w.idle_action IS NOT NULL AS idle_own, h.holds, h.used_slots, h.used_cpus, h.used_memory_mb, h.used_gpus
 FROM workers w
 LEFT JOIN worker_liveness l ON l.worker_id = w.id
+LEFT JOIN worker_stats m ON m.worker_id = w.id
 LEFT JOIN idle_default d ON true
 CROSS JOIN LATERAL (
     SELECT count(*) AS holds, coalesce(sum(c.slots), 0)::integer AS used_slots, coalesce(sum(c.cpus), 0) AS used_cpus,

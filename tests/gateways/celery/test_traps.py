@@ -25,8 +25,8 @@ async def ready(farm: Farm, worker: SimulatedWorker) -> str:
 
 
 async def heard(farm: Farm, name: str, sql: str) -> None:
-    """Wait until what the row of liveness says is so."""
-    await farm.until(f"SELECT true FROM worker_liveness WHERE worker_id = $1 AND {sql}", name)
+    """Wait until what it last said of itself is so."""
+    await farm.until(f"SELECT true FROM worker_stats WHERE worker_id = $1 AND {sql}", name)
 
 
 async def test_stale_events_never_revive_a_dead_worker(farm: Farm, crowd: Crowd) -> None:
@@ -155,6 +155,30 @@ async def test_a_flood_of_one_worker_s_events_never_hides_another_s_death(farm: 
         await task
 
 
+async def test_what_is_said_of_a_task_is_no_sign_of_life(farm: Farm, crowd: Crowd) -> None:
+    """It may have waited, and a worker that is lost has nothing any more."""
+    worker, other = crowd.worker("w@host"), crowd.worker("other@host", kinds=())
+    name = await ready(farm, worker)
+    await farm.submit(a_call("shop.add", 1, 2))
+    uuid = await worker.next_task()
+    await worker.say("task-started", uuid=uuid)
+    await farm.until("SELECT state = 'running' FROM tasks")
+    await worker.die()
+    await Gates(farm).silent(name, 100)
+    await connected(farm, name, "lost")
+    await worker.say_together(
+        worker.event("task-succeeded", uuid=uuid, result="3"), worker.event("task-started", uuid=a_task())
+    )
+    await farm.until("SELECT count(*) = 1 FROM watched_tasks")
+    await other.say("worker-online")
+    await connected(farm, name_of(other.hostname))
+    (row,) = await farm.rows(
+        "SELECT w.connection, w.epoch, t.state, a.ending FROM workers w, tasks t JOIN attempts a ON a.task_id = t.id"
+        " WHERE w.id = $1", name,
+    )  # fmt: skip
+    assert tuple(row) == ("lost", 1, "ready", "lost")
+
+
 @pytest.mark.extensive
 async def test_a_worker_whose_clock_is_set_back_is_found_lost_and_comes_back(farm: Farm, crowd: Crowd) -> None:
     """Its beats count again before it is lost; when it dies its task runs elsewhere; its next process takes part."""
@@ -205,6 +229,34 @@ async def test_nobody_is_given_up_while_we_do_not_hear_the_broker(database_url: 
             assert [tuple(row) for row in await farm.rows("SELECT connection, epoch FROM workers")] == [("online", 1)]
             await road.plug()
             await farm.until("SELECT state = 'completed' FROM tasks")
+            assert [row["ending"] for row in await farm.rows("SELECT ending FROM attempts")] == ["completed"]
+
+
+@pytest.mark.extensive
+async def test_nobody_is_given_up_when_the_line_to_the_broker_is_dead_and_nobody_says_so(
+    database_url: str, amqp_url: str
+) -> None:
+    """A black hole: both ends take the connection for open, and nothing comes."""
+    async with Proxy(amqp_url) as road, Crowd(amqp_url) as crowd:
+        vhost = road.through(amqp_url)
+        async with running(database_url, amqp_url, gateways="celery", celery_urls=vhost) as farm:
+            await crowd.heard(*QUEUES)
+            worker = crowd.worker("w@host")
+            name = translate.name_of(translate.foreign_id(realm_of(vhost), worker.hostname))
+            await worker.say("worker-online")
+            await offers(farm, name, "shop.add")
+            await farm.submit(a_call("shop.add", 1, 2))
+            uuid = await worker.next_task()
+            await worker.say("task-started", uuid=uuid)
+            await farm.until("SELECT state = 'running' FROM tasks")
+            beating = asyncio.create_task(worker.beat(2.0))
+            road.hold()
+            await worker.say("task-succeeded", uuid=uuid, result="3")
+            await asyncio.sleep(2 * translate.LOST_AFTER_S)
+            assert [tuple(row) for row in await farm.rows("SELECT connection, epoch FROM workers")] == [("online", 1)]
+            road.flow()
+            await farm.until("SELECT state = 'completed' FROM tasks")
+            beating.cancel()
             assert [row["ending"] for row in await farm.rows("SELECT ending FROM attempts")] == ["completed"]
 
 

@@ -39,7 +39,9 @@ class Rows:
         if fields.get("connection") == "suspect":
             row["suspect_at"] = _NOW
         await self.insert("workers", **row | fields)
-        await self.insert("worker_liveness", worker_id=name, epoch=1, last_seen_at=_NOW, stats=stats)
+        await self.insert("worker_liveness", worker_id=name, epoch=1, last_seen_at=_NOW)
+        if stats is not None:
+            await self.insert("worker_stats", worker_id=name, stats=stats)
         return name
 
     async def job(self, name: str = "job", **fields: Any) -> int:
