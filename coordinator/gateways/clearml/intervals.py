@@ -16,10 +16,10 @@ from coordinator.gateways.kit import Registered
 
 #: Hours of samples that are gone through for one answer, each worker's and each metric's counted.
 MOST_HOURS: Final = 100
-#: What is rolled up and read for one answer: a metric in a stretch is a row, whose workers lie side by side. Those from
-#: the first to the last that is asked for are read; a row costs as much as ten of them.
+#: What is rolled up and read for one answer: a metric in a stretch is a row, of all workers side by side; of one alone
+#: only its place is read. A row costs as much as so many of them.
 MOST_READ: Final = 40_000
-ROW: Final = 10
+ROW: Final = 25
 #: Figures of an answer: of each worker and series as many as there are intervals.
 MOST_FIGURES: Final = 100_000
 MOST_INTERVALS: Final = 20_000
@@ -35,8 +35,8 @@ _KEPT: Final[Mapping[str | None, tuple[str, int]]] = {
 
 
 class Asked(NamedTuple):
-    """A question: from when to when, of which workers, and how many metrics of each, in how many series; `beside` is of
-    how many workers figures are read to have theirs."""
+    """A question: from when to when, of which workers, and how many metrics of each, in how many series; `read` is how
+    many workers' figures are read to have theirs."""
 
     since: datetime
     until: datetime
@@ -44,7 +44,7 @@ class Asked(NamedTuple):
     workers: Iterable[Registered]
     metrics: int = 1
     series: int = 1
-    beside: int = 0
+    read: int = 0
 
 
 def asked_of(
@@ -61,9 +61,8 @@ def asked_of(
         since, until = (datetime.fromtimestamp(at, UTC) for at in (said.from_date, said.to_date))
     except (ValueError, OverflowError, OSError):
         raise refused(WRONG_VALUE, "dates are seconds since 1970", fields=["from_date", "to_date"]) from None
-    names = [one.worker for one in workers]
-    beside = sum(min(names) <= one.worker <= max(names) for one in everybody) if names else 0
-    return Asked(since, until, said.interval, workers, metrics, series, beside)
+    read = 1 if len(workers) == 1 else len(everybody)
+    return Asked(since, until, said.interval, workers, metrics, series, read)
 
 
 def span_of(asked: Asked, kept: Mapping[str, Any], *, complete: bool) -> Span:
@@ -82,7 +81,7 @@ def fitting_s(asked: Asked, kept: Mapping[str, Any]) -> int:
     age = max((one.now for one in there), default=asked.since) - asked.since
     length = asked.until - asked.since
     hours, figures = (length / _HOUR * len(there) * number for number in (asked.metrics, asked.series))
-    lines = length / _HOUR * asked.metrics * (ROW + asked.beside)
+    lines = length / _HOUR * asked.metrics * (ROW + asked.read)
     interval_s = asked.interval_s
     for step_s in (1, *LEVELS.values()):
         interval_s = -(-asked.interval_s // step_s) * step_s

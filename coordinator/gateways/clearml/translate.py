@@ -309,7 +309,8 @@ def categories(metrics: Collection[str]) -> list[dict[str, Any]]:
 
 def written(figures: Sequence[float]) -> str:
     """Figures as a list of JSON, without the digits that their storage made up."""
-    return f"[{','.join(map('{:.7g}'.format, figures))}]"
+    # One format for all of them: each by itself takes 0.7 us, so 0.4, and there may be a hundred thousand.
+    return "[" + ("%.7g," * len(figures))[:-1] % tuple(figures) + "]"
 
 
 # --- who is listed -----------------------------------------------------------------------------------------

@@ -93,16 +93,22 @@ SELECT at, workers, variants, counts, lows, highs, totals, keys, ends
 
 -- name: figures
 -- $1, $2, $3: levels, each from when to when; $4: metrics; $5: split; $6: sketches too; $7, $8: the first and last worker
--- of interest, or all. Without sketches, which lie one after another, only the lines from the one to the other.
-SELECT f.metric, f.at, f.workers[p.low:p.high] AS workers, f.variants[p.low:p.high] AS variants,
-       f.counts[p.low:p.high] AS counts, f.lows[p.low:p.high] AS lows, f.highs[p.low:p.high] AS highs,
-       f.totals[p.low:p.high] AS totals, CASE WHEN $6 THEN f.keys END AS keys, CASE WHEN $6 THEN f.ends END AS ends
+-- of interest, or all. When they are one, its lines alone, which lie together (unless sketches are wanted: they lie one
+-- after another).
+SELECT f.metric, f.at, CASE WHEN p.low IS NULL THEN f.workers ELSE array_fill($7::text, ARRAY[p.high - p.low + 1]) END
+           AS workers,
+       CASE WHEN p.low IS NULL THEN f.variants ELSE f.variants[p.low:p.high] END AS variants,
+       CASE WHEN p.low IS NULL THEN f.counts ELSE f.counts[p.low:p.high] END AS counts,
+       CASE WHEN p.low IS NULL THEN f.lows ELSE f.lows[p.low:p.high] END AS lows,
+       CASE WHEN p.low IS NULL THEN f.highs ELSE f.highs[p.low:p.high] END AS highs,
+       CASE WHEN p.low IS NULL THEN f.totals ELSE f.totals[p.low:p.high] END AS totals,
+       CASE WHEN $6 THEN f.keys END AS keys, CASE WHEN $6 THEN f.ends END AS ends
   FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS w(level, since, until)
   JOIN figures f ON f.level = w.level AND f.at >= w.since AND f.at < w.until
  CROSS JOIN LATERAL (
-       SELECT coalesce(CASE WHEN NOT $6 THEN array_position(f.workers, $7) END, 1) AS low,
-              coalesce(CASE WHEN NOT $6 THEN array_position(f.workers, $8) - 1 + cardinality(array_positions(f.workers, $8))
-                       END, cardinality(f.workers)) AS high
+       SELECT o.low, o.low - 1 + CASE WHEN f.variants IS NULL THEN 1 ELSE cardinality(array_positions(f.workers, $7)) END
+              AS high
+         FROM (SELECT CASE WHEN $7 = $8 AND NOT $6 THEN array_position(f.workers, $7) END AS low OFFSET 0) AS o
        OFFSET 0) AS p
  WHERE f.metric = ANY($4) AND f.split = $5 AND ($7::text IS NULL OR f.first <= $8 AND f.last >= $7)
  ORDER BY f.metric, f.at, f.first;

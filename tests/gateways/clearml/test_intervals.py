@@ -17,9 +17,9 @@ HERE = timedelta(seconds=20)
 
 
 def asked(interval_s: int, length: timedelta, workers: int = 100, *, until: datetime = NOW, **more: Any) -> Asked:
-    """A question about so many workers, who are all there."""
+    """A question about so many workers, who are all there and all there are."""
     some: Any = [SimpleNamespace(last_seen_at=NOW - HERE, now=NOW)] * workers
-    return Asked(until - length, until, interval_s, some, **more)
+    return Asked(until - length, until, interval_s, some, **{"read": workers} | more)
 
 
 @pytest.mark.parametrize(
@@ -31,10 +31,12 @@ def asked(interval_s: int, length: timedelta, workers: int = 100, *, until: date
         (asked(720, DAY), 900),
         (asked(3599, DAY), 3600),
         (asked(86, DAY, workers=1), 86),
-        (asked(86, DAY, workers=1, metrics=12, series=12), 300),
-        (asked(300, DAY, workers=1, metrics=12, series=36, beside=1), 300),
-        (asked(300, DAY, workers=2, metrics=12, series=36, beside=100), 3600),
-        (asked(1500, DAY, workers=100, metrics=12, series=12, beside=100), 3600),
+        (asked(86, DAY, workers=1, metrics=4, series=4), 86),
+        (asked(86, DAY, workers=1, metrics=5, series=5), 300),
+        (asked(300, DAY, workers=1, metrics=4, series=12), 300),
+        (asked(300, DAY, workers=1, metrics=12, series=36), 900),
+        (asked(300, DAY, workers=2, metrics=12, series=36, read=100), 3600),
+        (asked(1500, DAY, workers=100, metrics=12, series=12), 3600),
         (asked(300, DAY, metrics=1, series=3), 300),
         (asked(300, DAY, metrics=12, series=36), 3600),
         (asked(900, DAY, metrics=3, series=3), 900),

@@ -338,7 +338,7 @@ async def test_where_an_interval_is_rounded_up_the_dates_say_so(lab: Lab) -> Non
     client, worker = await lab.client(), lab.worker()
     await client.report(worker, machine_stats={"cpu_usage": [1]})
     now = time.time()
-    for since, interval, expected in ((now - 3 * 86400, 7, 300), (now - 600, 7, 7), (now - 40 * 86400, 86000, 86400)):
+    for since, interval, expected in ((now - 3 * 86400, 700, 900), (now - 600, 7, 7), (now - 40 * 86400, 86000, 86400)):
         span = {"from_date": since, "to_date": now + 60, "interval": interval}
         found = await client.done("workers.get_activity_report", **span)
         dates = found["total"]["dates"]
