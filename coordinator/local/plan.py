@@ -23,8 +23,8 @@ class Plan:
     `drain_s` is how long agents may finish what they run when the farm stops, before they hand it back. `closed`: calls
     need a token; the farm has one for its owner and one for its agents. `published` is where promoted outputs go, if
     not into the farm's directory. `settings` are further settings of the coordinators and `agent_settings` of the
-    agents, as environment variables; `broker_settings` are those of a private broker, in the words of rabbitmq.conf.
-    `through` gives the way that a process (by name) takes to a service (by URL).
+    agents, as environment variables; `broker_settings` are those of a private broker, in the words of rabbitmq.conf
+    (`rabbit.name` where it has none). `through` gives the way that a process (by name) takes to a service (by URL).
     `apart`: each agent is in a zone of its own, so that the ends of some are no mass failure. `coordinator` is the
     command of the coordinators.
     """

@@ -29,6 +29,8 @@ EVENT_EXCHANGE: Final = "rabbitmq_event_exchange"
 _READY_S: Final = 120.0
 #: A quorum queue keeps in memory what its log of writes holds; the default is 512 MiB.
 _WAL_BYTES: Final = 16 * 1024 * 1024
+#: So begin those settings of the broker for which rabbitmq.conf has no word: they are given on the command line.
+_UNNAMED: Final = "rabbit."
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +200,13 @@ class PrivateRabbit:
             settings |= {"management.tcp.ip": LOOPBACK, "management.tcp.port": str(self._ports.management)}
         if PROMETHEUS in self._plugins:
             settings |= {"prometheus.tcp.ip": LOOPBACK, "prometheus.tcp.port": str(self._ports.prometheus)}
-        return "".join(f"{name} = {value}\n" for name, value in (settings | self._settings).items())
+        settings |= {name: value for name, value in self._settings.items() if not name.startswith(_UNNAMED)}
+        return "".join(f"{name} = {value}\n" for name, value in settings.items())
 
     def _environment(self) -> dict[str, str]:
         here, nowhere = str(self._directory), str(self._directory / "none")
+        unnamed = (one for one in self._settings.items() if one[0].startswith(_UNNAMED))
+        arguments = (f"-rabbit {name.removeprefix(_UNNAMED)} {value}" for name, value in unnamed)
         return {
             **self._binaries.env,
             "HOME": here,
@@ -217,7 +222,9 @@ class PrivateRabbit:
             "RABBITMQ_LOG_BASE": f"{here}/log",
             "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_DIST_PORT": str(self._ports.distribution),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": " ".join(
+                ("-kernel inet_dist_use_interface {127,0,0,1}", *arguments)
+            ),
         }
 
     def _program(self, name: str, argv: Sequence[str]) -> Program:

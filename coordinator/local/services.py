@@ -64,7 +64,8 @@ class Wanted:
 
     A server whose URL is given is used, not started; `postgres=False` and `rabbitmq=False` do without it altogether.
     `directory` keeps data, password and ports; None is a temporary one. `durable=False` gives up fsync: tests only.
-    `broker_settings` are further ones of a broker that is ours, in the words of rabbitmq.conf.
+    `broker_settings` are further ones of a broker that is ours, in the words of rabbitmq.conf (`rabbit.name` where it
+    has none).
     """
 
     database_url: str | None = None

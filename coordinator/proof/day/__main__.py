@@ -40,12 +40,14 @@ SETTINGS: Final = {
     "FARMHAND_SAMPLE_S": "1",
     "FARMHAND_LOG_LEVEL": "warning",
 }
-#: The broker, too, keeps its figures for a minute, not for hours, and turns its log of writes round within an hour.
+#: The broker, too, keeps its figures for a minute, not for hours, and turns its log of writes round within an hour, and
+#: the file of long messages: those in the newest it holds in memory.
 BROKER: Final = {
     "management.sample_retention_policies.global.minute": "5",
     "management.sample_retention_policies.basic.minute": "5",
     "management.sample_retention_policies.detailed.10": "5",
     "raft.wal_max_size_bytes": str(4 * 2**20),
+    "rabbit.msg_store_file_size_limit": str(2**20),
 }
 #: The day is some seventy times as fast as one: so often Postgres looks for what to vacuum (its default: 60 s).
 NAPTIME_S: Final = 1
@@ -116,15 +118,16 @@ take it: one real agent has 60 % of the tasks, the others are workers by script 
 day, the shortest that can be set, and at the end of each of the {day.hours} hours the farm's clock is put forward by a
 day; so what is old is removed by the coordinator's own duties, and all is at its size long before half time. Because
 the day is so much faster than one, Postgres looks each second for what to vacuum, and RabbitMQ keeps what its
-management shows for a minute, not for hours, and begins its log of writes anew at 4 MB (quorum queues hold in memory
-what is in it); all else is default.
+management shows for a minute, not for hours, begins its log of writes anew at 4 MB (quorum queues hold in memory
+what is in it) and the file of long messages at 1 MB (it holds in memory what was written to the newest: with its
+default, 16 MB, a tide of 20 MB that takes hours); all else is default.
 
-Compared is the mean of the four hours before half time with that of the last four. Nothing may have grown by
-more than {sizes.ALLOWED:.0%} and by more than what is too little to count: 16 pages of a table or index, 1 MB of memory
-or of a journal (an agent's data directory), 500 messages. Memory is what the processes have for themselves at the end
-of an hour, when its work is done and RabbitMQ has been told to collect its garbage; amid the work it is shown, not
-judged, for it goes up and down with the pace. Partitions are counted with their table. The servers' own logs of writes
-(WAL) are shown, not judged: their size is a setting.
+Compared is the mean of the {sizes.WINDOW_H} hours before half time with that of the last {sizes.WINDOW_H}.
+Nothing may have grown by more than {sizes.ALLOWED:.0%} and by more than what is too little to count: 16 pages of a
+table or index, 1 MB of memory or of a journal (an agent's data directory), 500 messages. Memory is what the processes
+have for themselves at the end of an hour, when its work is done and RabbitMQ has been told to collect its garbage; amid
+the work it is shown, not judged, for it goes up and down with the pace. Partitions are counted with their table. The
+servers' own logs of writes (WAL) are shown, not judged: their size is a setting.
 
 {today}, {machine}, {minutes:.0f} minutes: {len(found)} things, {len(grown)} grown.
 

@@ -1,6 +1,6 @@
 """How large everything is: each table and index, each queue, journals, the memory of each process.
 
-A look is a mapping from a thing to its size. What counts for a time of the day is the mean of the looks in the four
+A look is a mapping from a thing to its size. What counts for a time of the day is the mean of the looks in the six
 hours before it: what is removed in rounds goes up and down with them. Memory is looked at when an hour's work is done:
 amid it, it says how fast the work goes, too.
 """
@@ -26,7 +26,7 @@ from schemas.topology import WORKER_QUEUE_PREFIX
 ALLOWED: Final = 0.10
 SLACK: Final = {"table": 16 * 8192, "index": 16 * 8192, "queue": 500, "journal": 2**20, "memory": 2**20}
 #: Hours before a time that count for it.
-WINDOW_H: Final = 4
+WINDOW_H: Final = 6
 #: Shown, not judged: logs that are written round and round, up to a size that the servers' own settings say; and
 #: memory amid the work, with garbage in it.
 LOG: Final = "log of writes"
