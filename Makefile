@@ -48,7 +48,7 @@ faults: ready ## Hurt a whole farm in every way we know, some hundred times, and
 faults-short: ready ## A selection of these, in a few minutes
 	@$(BIN)/python -m coordinator.proof.faults --short --seconds 240
 
-day: ready ## A day of a farm of a hundred workers in some 20 minutes: nothing may grow; writes docs/day.md
+day: ready ## A day of a farm of a hundred workers in some 25 minutes: nothing may grow; writes docs/day.md
 	@$(BIN)/python -m coordinator.proof.day --write docs/day.md
 
 fuzz: ready ## Bad input by the million: make fuzz INPUTS=1000000 SECONDS=600

@@ -1,5 +1,6 @@
-"""The day itself: hour after hour of jobs and heartbeats, each as fast as the farm takes them.
+"""The day itself: hour after hour of jobs and heartbeats, each job as fast as the farm takes it.
 
+Jobs begin evenly through an hour of a given length: what is made by time (samples, statistics) is then as much in each.
 An hour of the farm counts as a day for its retention: at the end of each, when all is done, the farm's clock is put
 forward by a day. Whoever was heard before that counts as heard since. So what is kept for a day, the shortest there
 is, goes after an hour or two, long before half time.
@@ -58,9 +59,10 @@ UPDATE coordinators SET seen_at = seen_at + interval '1 day', listening_since = 
 
 @dataclass(frozen=True)
 class Day:
-    """How much of it."""
+    """How much of it; an hour takes `hour_s` seconds, or longer on a machine that does less."""
 
     hours: int = 24
+    hour_s: float = 60.0
     tasks: int = 200_000
     beats: int = 1_000_000
     workers: int = 100
@@ -103,9 +105,11 @@ class Hours:
             portions = max(1, round(tasks / JOB))
             gate = asyncio.Semaphore(AT_ONCE)
             for hour in range(day.hours):
+                began = time.monotonic()
                 async with asyncio.TaskGroup() as group:
                     for number in range(portions):
                         await gate.acquire()
+                        await asyncio.sleep(began + day.hour_s * number / portions - time.monotonic())
                         portion = self._portion(tasks // portions, beats // portions, hour + number / portions)
                         group.create_task(portion).add_done_callback(lambda _: gate.release())
                 await self._until(self._drained, "messages wait")
