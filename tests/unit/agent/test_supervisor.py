@@ -172,7 +172,7 @@ def test_when_the_supervisor_is_killed_the_kernel_kills_the_program(start: Start
 
 def test_what_is_stopped_together_with_its_supervisor_is_killed_at_the_end_of_the_lease(start: Start) -> None:
     # A stopped process can neither act nor go on: only the kernel ends these two.
-    run = start(STUBBORN, 1.0, 1.2)
+    run = start(STUBBORN, 4.0, 4.2)  # within which it has begun, on a busy machine too
     program = run.pid()
     program.suspend()
     run.process.send_signal(signal.SIGSTOP)
