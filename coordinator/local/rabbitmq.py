@@ -65,7 +65,9 @@ class PrivateRabbit:
         self._password = password
         self._plugins = tuple(plugins)
         self.node = node
-        self._settings = dict(settings or {})
+        given = dict(settings or {})
+        self._unnamed = {name: given.pop(name) for name in tuple(given) if name.startswith(_UNNAMED)}
+        self._settings = given
         self._epmd: Child | None = None
         self._node: Child | None = None
         self._signs: socket.socket | None = None
@@ -200,13 +202,11 @@ class PrivateRabbit:
             settings |= {"management.tcp.ip": LOOPBACK, "management.tcp.port": str(self._ports.management)}
         if PROMETHEUS in self._plugins:
             settings |= {"prometheus.tcp.ip": LOOPBACK, "prometheus.tcp.port": str(self._ports.prometheus)}
-        settings |= {name: value for name, value in self._settings.items() if not name.startswith(_UNNAMED)}
-        return "".join(f"{name} = {value}\n" for name, value in settings.items())
+        return "".join(f"{name} = {value}\n" for name, value in (settings | self._settings).items())
 
     def _environment(self) -> dict[str, str]:
         here, nowhere = str(self._directory), str(self._directory / "none")
-        unnamed = (one for one in self._settings.items() if one[0].startswith(_UNNAMED))
-        arguments = (f"-rabbit {name.removeprefix(_UNNAMED)} {value}" for name, value in unnamed)
+        arguments = (f"-rabbit {name.removeprefix(_UNNAMED)} {value}" for name, value in self._unnamed.items())
         return {
             **self._binaries.env,
             "HOME": here,

@@ -1,1 +1,1 @@
-"""`make day`: a day of a farm of a hundred workers, as fast as it goes, to see that nothing grows for ever."""
+"""`make day`: a day of a farm of a hundred workers, in hours of a minute, to see that nothing grows for ever."""

@@ -49,7 +49,7 @@ BROKER: Final = {
     "raft.wal_max_size_bytes": str(4 * 2**20),
     "rabbit.msg_store_file_size_limit": str(2**20),
 }
-#: The day is some seventy times as fast as one: so often Postgres looks for what to vacuum (its default: 60 s).
+#: The day is some sixty times as fast as one: so often Postgres looks for what to vacuum (its default: 60 s).
 NAPTIME_S: Final = 1
 _SOUND: Final = (
     ("SELECT count(*) FROM parked", "messages were parked"),
